@@ -1,0 +1,82 @@
+package userpool
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+)
+
+// ErrRateLimited is wrapped by every *RateLimitError.
+var ErrRateLimited = errors.New("userpool: too many attempts")
+
+// RateLimitError says when the next attempt may be made.
+type RateLimitError struct{ RetryAfter time.Duration }
+
+func (e *RateLimitError) Error() string {
+	return fmt.Sprintf("%v; retry after %v", ErrRateLimited, e.RetryAfter)
+}
+func (e *RateLimitError) Unwrap() error { return ErrRateLimited }
+
+// limiterKeys bounds a Limiter's memory. Past it the key that was silent
+// longest starts afresh.
+const limiterKeys = 16384
+
+// Limiter counts events by key: perMinute of them may come at once, and as many
+// each minute. It is safe for concurrent use.
+type Limiter[K comparable] struct {
+	perMinute int
+	mu        sync.Mutex
+	keys      *lru.Cache[K, *rate.Limiter]
+}
+
+// NewLimiter returns a Limiter of that many events a minute and key.
+func NewLimiter[K comparable](perMinute int) *Limiter[K] {
+	keys, err := lru.New[K, *rate.Limiter](limiterKeys)
+	if err != nil {
+		panic(err) // the size is a positive constant
+	}
+	return &Limiter[K]{perMinute: perMinute, keys: keys}
+}
+
+// Check returns a *RateLimitError if the key has no event left, and counts
+// nothing.
+func (l *Limiter[K]) Check(k K, now time.Time) error {
+	r, ok := l.keys.Get(k)
+	if !ok {
+		return nil
+	}
+	if missing := 1 - r.TokensAt(now); missing > 0 {
+		wait := time.Duration(missing * float64(time.Minute) / float64(l.perMinute))
+		return &RateLimitError{RetryAfter: wait}
+	}
+	return nil
+}
+
+// Count counts an event of the key.
+func (l *Limiter[K]) Count(k K, now time.Time) {
+	l.mu.Lock()
+	r, ok := l.keys.Get(k)
+	if !ok {
+		r = rate.NewLimiter(rate.Limit(float64(l.perMinute)/60), l.perMinute)
+		l.keys.Add(k, r)
+	}
+	l.mu.Unlock()
+	r.AllowN(now, 1)
+}
+
+// AddrKey is what attempts from an address are counted under: an IPv4 address,
+// or the /64 of an IPv6 one, since one customer has that many.
+func AddrKey(a netip.Addr) netip.Addr {
+	a = a.Unmap()
+	if a.Is6() {
+		if p, err := a.WithZone("").Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}

@@ -1,0 +1,310 @@
+package userpool
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what a Service is made of; every field is required.
+type Config struct {
+	Store  Store
+	WeChat WeChat
+	Now    func() time.Time
+	Log    *slog.Logger
+	// WeChatTimeout bounds all calls of one sign-in together.
+	WeChatTimeout time.Duration
+	Metrics       *Metrics
+}
+
+// Service is the verbs of this package over a Store. It is safe for concurrent
+// use.
+type Service struct {
+	store   Store
+	wechat  WeChat
+	now     func() time.Time
+	log     *slog.Logger
+	timeout time.Duration
+	codes   *spentCodes
+	metrics *Metrics
+
+	// Pools are asked for with every request and change rarely. mu is held
+	// while a pool is read into the cache or changed, so that an old one never
+	// replaces a new one.
+	mu    sync.Mutex
+	pools sync.Map // pool id → *Pool
+	uses  sync.Map // secret id → *secretUse
+}
+
+// secretUse is a secret's last use in this process.
+type secretUse struct {
+	poolID  string
+	last    atomic.Int64 // ms since 1970
+	flushed int64        // guarded by Service.mu
+}
+
+// New returns a Service.
+func New(c Config) *Service {
+	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, codes: newSpentCodes(), metrics: c.Metrics}
+}
+
+// Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must
+// not change what it refers to.
+func (s *Service) Pool(ctx context.Context, id string) (Pool, error) {
+	if p, ok := s.pools.Load(id); ok {
+		return *p.(*Pool), nil
+	}
+	if !ValidID(id) {
+		return Pool{}, ErrPoolNotFound
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.store.Pool(ctx, id)
+	if err != nil {
+		return Pool{}, err
+	}
+	s.pools.Store(id, &p)
+	return p, nil
+}
+
+// Pools returns up to limit pools in id order with ids after the given one.
+func (s *Service) Pools(ctx context.Context, after string, limit int) ([]Pool, error) {
+	pools, err := s.store.Pools(ctx, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range pools {
+		pools[i].Secrets = s.withUses(pools[i].Secrets)
+	}
+	return pools, nil
+}
+
+// NewPool is what a pool is made from.
+type NewPool struct {
+	ID string // "" for a fresh one
+	Settings
+	// JWTSecret is the one of a pool that moves here, so that its tokens stay
+	// valid; "" for a fresh one.
+	JWTSecret Secret
+}
+
+// CreatePool stores a pool with its first secret, which is returned and cannot
+// be had again. It returns an *InvalidError or ErrPoolExists.
+func (s *Service) CreatePool(ctx context.Context, n NewPool) (Pool, Secret, error) {
+	if n.ID == "" {
+		n.ID = newPoolID()
+	}
+	if !ValidID(n.ID) {
+		return Pool{}, "", Invalid("id", "must be 1 to 64 of A-Z a-z 0-9 _ -", "必须为 1 到 64 个字符，只含 A-Z a-z 0-9 _ -")
+	}
+	if n.JWTSecret == "" {
+		n.JWTSecret = NewSecret()
+	}
+	if len(n.JWTSecret) < minJWTSecret || len(n.JWTSecret) > 512 {
+		return Pool{}, "", Invalid("jwtSecret", "must be 32 to 512 bytes", "必须为 32 到 512 字节")
+	}
+	if err := n.Validate(); err != nil {
+		return Pool{}, "", err
+	}
+	now := s.now()
+	kept, secret := newPoolSecret(now)
+	p := Pool{ID: n.ID, Settings: n.Settings, JWTSecret: n.JWTSecret, Secrets: []PoolSecret{kept}, CreatedAt: now, UpdatedAt: now}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.store.CreatePool(ctx, p); err != nil {
+		return Pool{}, "", err
+	}
+	s.pools.Store(p.ID, &p)
+	return p, secret, nil
+}
+
+func newPoolSecret(now time.Time) (PoolSecret, Secret) {
+	secret := NewSecret()
+	return PoolSecret{ID: NewID(now), Hash: sha256.Sum256([]byte(secret)), CreatedAt: now}, secret
+}
+
+// UpdatePool changes the pool's settings; they are in force when it returns. An
+// error of change is returned as it is, a setting that cannot be is an
+// *InvalidError; either changes nothing.
+func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settings) error) (Pool, error) {
+	return s.updatePool(ctx, id, func(p *Pool) error {
+		if err := change(&p.Settings); err != nil {
+			return err
+		}
+		return p.Validate()
+	})
+}
+
+// AddSecret gives the pool a second live secret, which is returned and cannot
+// be had again. It returns ErrSecretLimit if there are MaxSecrets already.
+func (s *Service) AddSecret(ctx context.Context, poolID string) (PoolSecret, Secret, error) {
+	kept, secret := newPoolSecret(s.now())
+	_, err := s.updatePool(ctx, poolID, func(p *Pool) error {
+		if len(p.Secrets) >= MaxSecrets {
+			return ErrSecretLimit
+		}
+		p.Secrets = append(p.Secrets, kept)
+		return nil
+	})
+	return kept, secret, err
+}
+
+// DeleteSecret ends a live secret, or returns ErrSecretNotFound.
+func (s *Service) DeleteSecret(ctx context.Context, poolID, secretID string) error {
+	_, err := s.updatePool(ctx, poolID, func(p *Pool) error {
+		kept := make([]PoolSecret, 0, len(p.Secrets))
+		for _, live := range p.Secrets {
+			if live.ID != secretID {
+				kept = append(kept, live)
+			}
+		}
+		if len(kept) == len(p.Secrets) {
+			return ErrSecretNotFound
+		}
+		p.Secrets = kept
+		return nil
+	})
+	return err
+}
+
+func (s *Service) updatePool(ctx context.Context, id string, change func(*Pool) error) (Pool, error) {
+	if !ValidID(id) {
+		return Pool{}, ErrPoolNotFound
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	p, err := s.store.UpdatePool(ctx, id, func(p *Pool) error {
+		p.UpdatedAt = now
+		return change(p)
+	})
+	if err != nil {
+		if errors.Is(err, ErrUnavailable) {
+			s.pools.Delete(id) // the outcome is unknown: read it again
+		}
+		return Pool{}, err
+	}
+	s.pools.Store(id, &p)
+	p.Secrets = s.withUses(p.Secrets)
+	return p, nil
+}
+
+// Authenticate checks the pool secret that a caller shows, "" for none. It
+// returns ErrSecretRequired if the pool demands one, and ErrSecretWrong for a
+// wrong one even where it is optional. proved tells that the caller showed a
+// right one.
+func (s *Service) Authenticate(pool Pool, secret string) (proved bool, err error) {
+	if secret == "" {
+		if pool.SecretOptional {
+			return false, nil
+		}
+		return false, ErrSecretRequired
+	}
+	i := match(pool.Secrets, secret)
+	if i < 0 {
+		return false, ErrSecretWrong
+	}
+	s.noteUse(pool.ID, pool.Secrets[i].ID)
+	return true, nil
+}
+
+func (s *Service) noteUse(poolID, secretID string) {
+	u, ok := s.uses.Load(secretID)
+	if !ok {
+		u, _ = s.uses.LoadOrStore(secretID, &secretUse{poolID: poolID})
+	}
+	u.(*secretUse).last.Store(s.now().UnixMilli())
+}
+
+// withUses returns the secrets with the last use that this process knows.
+func (s *Service) withUses(live []PoolSecret) []PoolSecret {
+	out := make([]PoolSecret, len(live))
+	for i, k := range live {
+		if u, ok := s.uses.Load(k.ID); ok {
+			if last := time.UnixMilli(u.(*secretUse).last.Load()).UTC(); last.After(k.LastUsedAt) {
+				k.LastUsedAt = last
+			}
+		}
+		out[i] = k
+	}
+	return out
+}
+
+// PoolWithUses returns the pool with its secrets' last use as known here.
+func (s *Service) PoolWithUses(ctx context.Context, id string) (Pool, error) {
+	if !ValidID(id) {
+		return Pool{}, ErrPoolNotFound
+	}
+	p, err := s.store.Pool(ctx, id)
+	p.Secrets = s.withUses(p.Secrets)
+	return p, err
+}
+
+// FlushSecretUses hands the store the last use of every secret used since the
+// previous flush. It is called every few seconds and at the end: a redemption
+// itself writes nothing about the secret.
+func (s *Service) FlushSecretUses(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	used := map[string]map[string]time.Time{}
+	s.uses.Range(func(id, v any) bool {
+		u := v.(*secretUse)
+		if last := u.last.Load(); last > u.flushed {
+			if used[u.poolID] == nil {
+				used[u.poolID] = map[string]time.Time{}
+			}
+			used[u.poolID][id.(string)] = time.UnixMilli(last).UTC()
+		}
+		return true
+	})
+	for poolID, times := range used {
+		if err := s.store.TouchSecrets(ctx, poolID, times); err != nil {
+			return err
+		}
+		for id, t := range times {
+			u, _ := s.uses.Load(id)
+			u.(*secretUse).flushed = t.UnixMilli()
+		}
+	}
+	return nil
+}
+
+// User returns the pool's user, or ErrUserNotFound.
+func (s *Service) User(ctx context.Context, poolID, id string) (User, error) {
+	if !ValidID(poolID) || !ValidID(id) {
+		return User{}, ErrUserNotFound
+	}
+	return s.store.User(ctx, poolID, id)
+}
+
+// SetBlocked blocks a user or lets them in again. Blocking ends the user's live
+// tickets and tokens for good; a later unblocking does not bring them back.
+func (s *Service) SetBlocked(ctx context.Context, poolID, id string, blocked bool) (User, error) {
+	return s.updateUser(ctx, poolID, id, func(u *User, now time.Time) {
+		u.Blocked = blocked
+		if blocked {
+			u.NotBefore = now
+		}
+	})
+}
+
+// SignOut ends every live ticket and token of the user.
+func (s *Service) SignOut(ctx context.Context, poolID, id string) (User, error) {
+	return s.updateUser(ctx, poolID, id, func(u *User, now time.Time) { u.NotBefore = now })
+}
+
+func (s *Service) updateUser(ctx context.Context, poolID, id string, change func(*User, time.Time)) (User, error) {
+	if !ValidID(poolID) || !ValidID(id) {
+		return User{}, ErrUserNotFound
+	}
+	now := s.now()
+	return s.store.UpdateUser(ctx, poolID, id, func(u *User) error {
+		u.UpdatedAt = now
+		change(u, now)
+		return nil
+	})
+}

@@ -1,0 +1,296 @@
+package userpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// RegisterMethod is Authing's name for users who came by this flow.
+const RegisterMethod = "oauth:app2wxapp"
+
+const (
+	maxProfileText = 64  // characters
+	maxAvatarURL   = 512 // bytes
+	maxCode        = 512 // bytes
+)
+
+// Login is a mini program's request to sign a user in.
+type Login struct {
+	Code      string // of wx.login
+	PhoneCode string // of the phone button, "" if the user was not asked
+	Profile   Profile
+	SourceApp string // AppID of the app that launched the mini program, "" if unknown
+}
+
+// SignIn asks WeChat who the codes stand for and returns that user of the pool,
+// created or brought up to date. Only WeChat's answers are identity; the
+// profile fills what is empty and overwrites nothing.
+//
+// It returns an *InvalidError, ErrAppNotAllowed before any code is spent;
+// ErrCode (also for a code that was sent before), ErrWeChatRisk,
+// ErrWeChatUnavailable, ErrWeChatSetup; ErrSignupClosed, ErrPhoneRequired and
+// ErrBlocked, which store nothing.
+func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) {
+	if err := l.validate(); err != nil {
+		return User{}, err
+	}
+	if !pool.AllowsApp(l.SourceApp) {
+		return User{}, ErrAppNotAllowed
+	}
+	in, err := s.askWeChat(ctx, pool, l)
+	if err != nil {
+		return User{}, err
+	}
+	found, err := s.store.FindUsers(ctx, pool.ID, in.keys)
+	if err != nil {
+		return User{}, err
+	}
+	u, err := in.resolve(found)
+	switch {
+	case err == nil:
+		u, err = s.store.PutUser(ctx, pool.ID, in.keys, in.resolve)
+	case errors.Is(err, ErrUnchanged):
+		err = nil
+	}
+	if errors.Is(err, ErrUnchanged) { // somebody stored the same in between
+		u, err = in.user, nil
+	}
+	if err != nil {
+		return User{}, err
+	}
+	in.report(s)
+	return u, nil
+}
+
+func (l Login) validate() error {
+	if l.Code == "" {
+		return Invalid("code", "is required: the code of wx.login", "必填：wx.login 返回的 code")
+	}
+	if len(l.Code) > maxCode {
+		return Invalid("code", "is too long", "过长")
+	}
+	if len(l.PhoneCode) > maxCode {
+		return Invalid("phoneCode", "is too long", "过长")
+	}
+	return l.Profile.validate()
+}
+
+func (p Profile) validate() error {
+	for _, f := range []struct{ name, value string }{
+		{"nickName", p.Nickname}, {"language", p.Language}, {"city", p.City}, {"province", p.Province}, {"country", p.Country},
+	} {
+		if utf8.RuneCountInString(f.value) > maxProfileText {
+			return Invalid("userInfo."+f.name, "must be at most 64 characters", "最多 64 个字符")
+		}
+		if hasControl(f.value) {
+			return Invalid("userInfo."+f.name, "must have no control characters", "不能含控制字符")
+		}
+	}
+	if p.Gender < 0 || p.Gender > 2 {
+		return Invalid("userInfo.gender", "must be 0, 1 or 2", "必须为 0、1 或 2")
+	}
+	if p.AvatarURL == "" {
+		return nil
+	}
+	if u, err := url.Parse(p.AvatarURL); err != nil || u.Scheme != "https" || u.Host == "" || len(p.AvatarURL) > maxAvatarURL {
+		return Invalid("userInfo.avatarUrl", "must be an https URL of at most 512 bytes", "必须为 https 地址，最多 512 字节")
+	}
+	return nil
+}
+
+// askWeChat spends the codes. The login code goes first: if it is refused the
+// phone code, which cost the user a tap and the operator money, is still good.
+func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	app := App{ID: pool.AppID, Secret: pool.AppSecret}
+	now := s.now()
+	if !s.codes.claim("login", app.ID, l.Code, now) {
+		return nil, fmt.Errorf("login code was used before: %w", ErrCode)
+	}
+	session, err := s.wechat.Code2Session(ctx, app, l.Code)
+	if err != nil {
+		return nil, fmt.Errorf("exchange login code: %w", err)
+	}
+	in := &signIn{
+		pool: pool, profile: l.Profile, now: now,
+		keys: Keys{UnionID: session.UnionID, Identity: Identity{AppID: app.ID, OpenID: session.OpenID}},
+	}
+	if l.PhoneCode == "" {
+		return in, nil
+	}
+	if !s.codes.claim("phone", app.ID, l.PhoneCode, now) {
+		return nil, fmt.Errorf("phone code was used before: %w", ErrCode)
+	}
+	in.keys.Phone, err = s.wechat.Phone(ctx, app, session.OpenID, l.PhoneCode)
+	if err != nil {
+		return nil, fmt.Errorf("exchange phone code: %w", err)
+	}
+	s.metrics.phones.WithLabelValues(pool.ID).Inc()
+	return in, nil
+}
+
+// signIn is one WeChat user at one pool's door.
+type signIn struct {
+	pool    Pool
+	keys    Keys
+	profile Profile
+	now     time.Time
+
+	// What resolve found; each call of it sets them anew.
+	user         User   // the one who signs in
+	twin         string // another user who has the openid
+	matchedPhone bool
+	changedPhone bool
+	movedUnion   bool
+}
+
+// resolve decides who signs in, by the first that is found: unionid, then
+// (AppID, openid), then the phone if the pool matches by it, then a new user if
+// the pool takes one. It returns ErrUnchanged if that user needs no writing.
+func (in *signIn) resolve(m Matches) (User, error) {
+	in.twin, in.matchedPhone, in.changedPhone, in.movedUnion = "", false, false, false
+	u, known := in.find(m)
+	if !known && in.pool.Signup != SignupOpen {
+		return User{}, ErrSignupClosed
+	}
+	if u.Blocked {
+		return User{}, ErrBlocked
+	}
+	changed := !known
+	if !known {
+		u = User{PoolID: in.pool.ID, ID: NewID(in.now), RegisterMethod: RegisterMethod, SignedUp: in.now}
+	}
+	if union := in.keys.UnionID; union != "" && u.UnionID != union {
+		in.movedUnion = u.UnionID != ""
+		u.UnionID, changed = union, true
+	}
+	// An openid that another user has stays with them: two users that turn out
+	// to be one are reported, never merged silently.
+	if in.twin == "" && !slices.Contains(u.Identities, in.keys.Identity) {
+		u.Identities, changed = append(u.Identities[:len(u.Identities):len(u.Identities)], in.keys.Identity), true
+	}
+	if phone := in.keys.Phone; phone != "" && u.Phone != phone {
+		in.changedPhone = u.Phone != ""
+		u.Phone, changed = phone, true
+	}
+	if u.Phone == "" && in.pool.PhoneRequired {
+		return User{}, ErrPhoneRequired
+	}
+	if u.Profile.fill(in.profile) {
+		changed = true
+	}
+	in.user = u
+	if !changed {
+		return u, ErrUnchanged
+	}
+	u.UpdatedAt = in.now
+	in.user = u
+	return u, nil
+}
+
+func (in *signIn) find(m Matches) (u User, known bool) {
+	if m.ByUnionID != nil {
+		if m.ByIdentity != nil && m.ByIdentity.ID != m.ByUnionID.ID {
+			in.twin = m.ByIdentity.ID
+		}
+		return *m.ByUnionID, true
+	}
+	if m.ByIdentity != nil {
+		return *m.ByIdentity, true
+	}
+	if in.pool.MatchPhone && len(m.ByPhone) == 1 && in.mayBe(m.ByPhone[0]) {
+		in.matchedPhone = true
+		return m.ByPhone[0], true
+	}
+	return User{}, false
+}
+
+// mayBe tells whether a user found by phone can be the one at the door. Numbers
+// are given out again: whoever is another WeChat user is another person.
+func (in *signIn) mayBe(u User) bool {
+	if u.UnionID != "" && u.UnionID != in.keys.UnionID {
+		return false
+	}
+	return u.OpenID(in.keys.Identity.AppID) == ""
+}
+
+// report logs what an operator should know, without personal data.
+func (in *signIn) report(s *Service) {
+	log := s.log.With("pool", in.pool.ID, "user", in.user.ID)
+	if in.twin != "" {
+		log.Warn("two users of the pool are one WeChat user; signed in by unionid, merge them by hand", "user_by_openid", in.twin)
+	}
+	if in.movedUnion {
+		log.Warn("the user's unionid changed: the mini program moved to another Open Platform account")
+	}
+	if in.matchedPhone {
+		log.Info("existing user found by verified phone")
+	}
+	if in.changedPhone {
+		log.Info("the user's phone changed")
+	}
+}
+
+// fill takes over what is empty in p and reports whether it changed anything.
+func (p *Profile) fill(from Profile) bool {
+	before := *p
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{
+		{&p.Nickname, from.Nickname}, {&p.AvatarURL, from.AvatarURL}, {&p.Language, from.Language},
+		{&p.City, from.City}, {&p.Province, from.Province}, {&p.Country, from.Country},
+	} {
+		if *f.to == "" {
+			*f.to = f.from
+		}
+	}
+	if p.Gender == 0 {
+		p.Gender = from.Gender
+	}
+	return *p != before
+}
+
+// CreateUser stores a user who comes from elsewhere, under the id they had
+// there or a new one. It returns an *InvalidError, ErrPoolNotFound or
+// ErrUserExists.
+func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
+	if _, err := s.Pool(ctx, u.PoolID); err != nil {
+		return User{}, err
+	}
+	now := s.now()
+	if u.ID == "" {
+		u.ID = NewID(now)
+	}
+	if !ValidID(u.ID) {
+		return User{}, Invalid("id", "must be 1 to 64 of A-Z a-z 0-9 _ -", "必须为 1 到 64 个字符，只含 A-Z a-z 0-9 _ -")
+	}
+	if u.Phone != "" && !u.Phone.valid() {
+		return User{}, Invalid("phone", "must be in E.164, such as +8613800138000", "必须为 E.164 格式，例如 +8613800138000")
+	}
+	if u.UnionID != "" && !validCredential(u.UnionID) {
+		return User{}, Invalid("unionid", "must be printable ASCII", "必须为可打印的 ASCII 字符")
+	}
+	for i, id := range u.Identities {
+		if !validCredential(id.AppID) || !validCredential(id.OpenID) {
+			return User{}, Invalid(fmt.Sprintf("identities[%d]", i), "must have appId and openid", "必须有 appId 和 openid")
+		}
+	}
+	if err := u.Profile.validate(); err != nil {
+		return User{}, err
+	}
+	if u.RegisterMethod == "" {
+		u.RegisterMethod = "import"
+	}
+	if u.SignedUp.IsZero() {
+		u.SignedUp = now
+	}
+	u.UpdatedAt = now
+	return u, s.store.CreateUser(ctx, u)
+}

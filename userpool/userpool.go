@@ -1,0 +1,264 @@
+// Package userpool says who may sign in and who may redeem.
+//
+// A Pool is a tenant: one mini program, its settings, its secrets and its
+// users. A User is one person in one pool, known by a WeChat unionid, by every
+// (AppID, openid) under which a mini program saw them, and by a verified phone
+// number. Nothing crosses pools: every lookup is by (pool, id).
+//
+// Service.SignIn turns a mini program's login code into a user:
+//
+//	code ──▶ WeChat ──▶ unionid ──▶ (AppID, openid) ──▶ phone, if the pool
+//	matches by phone ──▶ a new user, if the pool's signup is open
+//
+// Service.Authenticate tells whether a caller may redeem: it checks the pool
+// secret. The package imports nothing of this program and knows neither HTTP
+// nor databases; Store and WeChat are what it asks of them.
+package userpool
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Defaults of a pool's settings; the zero value of each setting means these.
+const (
+	DefaultTicketTTL = 120 * time.Second
+	DefaultTokenTTL  = 15 * 24 * time.Hour
+	DefaultTokenAlg  = "HS256"
+)
+
+// Errors of the domain. Callers compare with errors.Is.
+var (
+	ErrPoolNotFound   = errors.New("userpool: no such pool")
+	ErrPoolExists     = errors.New("userpool: a pool with this id exists")
+	ErrUserNotFound   = errors.New("userpool: no such user")
+	ErrUserExists     = errors.New("userpool: a user with this id, unionid or openid exists")
+	ErrSecretNotFound = errors.New("userpool: no such secret")
+	ErrSecretLimit    = errors.New("userpool: two live secrets already; delete one first")
+
+	ErrSecretRequired = errors.New("userpool: the pool demands a secret")
+	ErrSecretWrong    = errors.New("userpool: wrong secret")
+	ErrBlocked        = errors.New("userpool: the user is blocked")
+	ErrSignupClosed   = errors.New("userpool: unknown user and the pool takes no new ones")
+	ErrAppNotAllowed  = errors.New("userpool: the launching app is not in the pool's list")
+	ErrPhoneRequired  = errors.New("userpool: the pool requires a phone number")
+
+	// What WeChat said, as far as it decides what a caller is told.
+	ErrCode              = errors.New("userpool: WeChat refused the code")
+	ErrWeChatRisk        = errors.New("userpool: WeChat blocks this user as high-risk")
+	ErrWeChatUnavailable = errors.New("userpool: WeChat does not answer")
+	ErrWeChatSetup       = errors.New("userpool: WeChat refuses the pool's AppID or AppSecret")
+
+	// ErrUnavailable is returned by a store that cannot answer now. Of a write
+	// it means that the outcome is unknown: wholly done or wholly not done.
+	ErrUnavailable = errors.New("userpool: store unavailable")
+)
+
+// Signup says what becomes of a WeChat user whom the pool does not know.
+type Signup string
+
+const (
+	SignupOpen   Signup = ""       // a user is created
+	SignupClosed Signup = "closed" // login only: refused
+	SignupBind   Signup = "bind"   // must bind or register first
+)
+
+// Settings are what an operator changes. The zero value of each is the safe
+// one, except that AppID and AppSecret must be set before anyone can sign in.
+type Settings struct {
+	Name      string
+	AppID     string // the mini program's
+	AppSecret Secret // the mini program's
+
+	SecretOptional bool          // redeem without the pool secret
+	TicketTTL      time.Duration // 10 s to 600 s; 0 means DefaultTicketTTL
+	PKCERequired   bool          // a ticket needs a code_challenge
+	Envelope       bool          // redeem answers {"code","message","data"}
+	KeepOnReplay   bool          // a replay leaves the first token valid
+	TokenTTL       time.Duration // 0 means DefaultTokenTTL
+	TokenAlg       string        // HS256, RS256, ES256 or EdDSA; "" means HS256
+	Signup         Signup
+	MatchPhone     bool     // a verified phone finds an existing user
+	PhoneRequired  bool     // no ticket without a phone number
+	AllowedApps    []string // AppIDs that may launch; empty means any
+}
+
+// Pool is a tenant.
+type Pool struct {
+	ID string
+	Settings
+	// JWTSecret is the HMAC key of the pool's HS256 tokens. It is not the pool
+	// secret: who has it can make tokens.
+	JWTSecret Secret
+	Secrets   []PoolSecret // live ones, oldest first, at most MaxSecrets
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Open tells whether a ticket alone, without secret and verifier, can be
+// redeemed at the pool.
+func (p Pool) Open() bool { return p.SecretOptional && !p.PKCERequired }
+
+// TicketLife returns how long the pool's tickets live.
+func (s Settings) TicketLife() time.Duration {
+	if s.TicketTTL == 0 {
+		return DefaultTicketTTL
+	}
+	return s.TicketTTL
+}
+
+// TokenLife returns how long the pool's tokens live.
+func (s Settings) TokenLife() time.Duration {
+	if s.TokenTTL == 0 {
+		return DefaultTokenTTL
+	}
+	return s.TokenTTL
+}
+
+// Alg returns the JWS algorithm of the pool's tokens.
+func (s Settings) Alg() string {
+	if s.TokenAlg == "" {
+		return DefaultTokenAlg
+	}
+	return s.TokenAlg
+}
+
+// AllowsApp tells whether the app with this AppID may launch the mini program
+// for the pool. The id is reported by the mini program: never the only check.
+func (s Settings) AllowsApp(appID string) bool {
+	return len(s.AllowedApps) == 0 || slices.Contains(s.AllowedApps, appID)
+}
+
+// Identity is one (AppID, openid): WeChat's openid is per user and mini
+// program.
+type Identity struct {
+	AppID  string
+	OpenID string
+}
+
+// Profile is what the mini program reports of a user. A person typed most of
+// it: it is never identity.
+type Profile struct {
+	Nickname  string
+	AvatarURL string // https or empty
+	Gender    int    // 0 unknown, 1 male, 2 female
+	Language  string
+	City      string
+	Province  string
+	Country   string
+}
+
+// User is one person in one pool.
+type User struct {
+	PoolID     string
+	ID         string
+	UnionID    string     // "" until WeChat reports one
+	Identities []Identity // the latest one last
+	Phone      Phone      // "" when none is known
+	Profile    Profile
+	// RegisterMethod is Authing's name of the way the user came.
+	RegisterMethod string
+	SignedUp       time.Time
+	UpdatedAt      time.Time
+
+	Blocked bool
+	// NotBefore voids every token and ticket issued at or before it.
+	NotBefore time.Time
+	Logins    Logins
+}
+
+// OpenID returns the user's latest openid under the mini program, "" if that
+// never saw the user.
+func (u User) OpenID(appID string) string {
+	for _, id := range slices.Backward(u.Identities) {
+		if id.AppID == appID {
+			return id.OpenID
+		}
+	}
+	return ""
+}
+
+// Logins is what each redemption changes. Stores keep it apart from the rest
+// of the user, so that a login does not rewrite the profile.
+type Logins struct {
+	Count uint64
+	Last  time.Time
+	Addr  netip.Addr
+}
+
+// Keys are the ways to find a user that a sign-in has. An empty one finds
+// nobody.
+type Keys struct {
+	UnionID  string
+	Identity Identity
+	Phone    Phone
+}
+
+// Matches are the users whom Keys found; nil and empty mean nobody.
+type Matches struct {
+	ByUnionID  *User
+	ByIdentity *User
+	ByPhone    []User // phone numbers are not unique: two at most are returned
+}
+
+// Store keeps pools and users. Methods that take a function call it inside the
+// transaction and may call it more than once; an error from it is returned as
+// it is and changes nothing.
+type Store interface {
+	// CreatePool stores the pool, or returns ErrPoolExists.
+	CreatePool(ctx context.Context, p Pool) error
+	// Pool returns the pool, or ErrPoolNotFound.
+	Pool(ctx context.Context, id string) (Pool, error)
+	// Pools returns up to limit pools in id order with ids after the given one.
+	Pools(ctx context.Context, after string, limit int) ([]Pool, error)
+	// UpdatePool reads the pool, lets change alter it and writes it back, as
+	// one step.
+	UpdatePool(ctx context.Context, id string, change func(*Pool) error) (Pool, error)
+	// TouchSecrets keeps the secrets' times of last use, by secret id; a time
+	// older than the stored one changes nothing.
+	TouchSecrets(ctx context.Context, poolID string, used map[string]time.Time) error
+
+	// User returns the user, or ErrUserNotFound.
+	User(ctx context.Context, poolID, id string) (User, error)
+	// FindUsers returns the pool's users whom the keys find.
+	FindUsers(ctx context.Context, poolID string, k Keys) (Matches, error)
+	// CreateUser stores a new user of an existing pool. It returns
+	// ErrUserExists if the id, the unionid or an identity is taken in the pool.
+	CreateUser(ctx context.Context, u User) error
+	// PutUser looks up the keys, asks resolve for the user to store, and stores
+	// it under its id and every key that it has, as one step. A resolved user
+	// without changes is resolve's to report: it returns ErrUnchanged, which
+	// PutUser returns.
+	PutUser(ctx context.Context, poolID string, k Keys, resolve func(Matches) (User, error)) (User, error)
+	// UpdateUser reads the user, lets change alter it and writes it back, as
+	// one step.
+	UpdateUser(ctx context.Context, poolID, id string, change func(*User) error) (User, error)
+}
+
+// App is a mini program's credentials at WeChat.
+type App struct {
+	ID     string
+	Secret Secret
+}
+
+// Session is WeChat's answer to a login code. Its session_key is dropped where
+// it is received.
+type Session struct {
+	OpenID  string
+	UnionID string // "" if the mini program is bound to no Open Platform account
+}
+
+// WeChat answers what a mini program's one-time codes stand for. Errors wrap
+// ErrCode, ErrWeChatRisk, ErrWeChatSetup or ErrWeChatUnavailable; a code may be
+// spent after any of them.
+type WeChat interface {
+	Code2Session(ctx context.Context, app App, code string) (Session, error)
+	// Phone returns the number that the user with this openid granted.
+	Phone(ctx context.Context, app App, openID, code string) (Phone, error)
+}
+
+// ErrUnchanged is what PutUser's function returns to leave a user as it is.
+var ErrUnchanged = errors.New("userpool: nothing to change")
