@@ -1,0 +1,226 @@
+package ticket
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"app2wxapp/userpool"
+)
+
+const (
+	issuesPerMinute   = 20 // of one user
+	failuresPerMinute = 60 // of one address
+	maxState          = 128
+	maxTicket         = 512
+	maxSecret         = 256
+	maxIdempotencyKey = 255
+)
+
+// Pools is what tickets need of user pools; *userpool.Service has it.
+type Pools interface {
+	SignIn(ctx context.Context, pool userpool.Pool, l userpool.Login) (userpool.User, error)
+	Authenticate(pool userpool.Pool, secret string) (proved bool, err error)
+}
+
+// Config is what a Service is made of; every field is required.
+type Config struct {
+	Store   Store
+	Pools   Pools
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics *Metrics
+}
+
+// Service issues and redeems tickets. It is safe for concurrent use.
+type Service struct {
+	store    Store
+	pools    Pools
+	now      func() time.Time
+	log      *slog.Logger
+	metrics  *Metrics
+	issues   *userpool.Limiter[string]     // by pool and user
+	failures *userpool.Limiter[netip.Addr] // by address
+}
+
+// NewService returns a Service.
+func NewService(c Config) *Service {
+	return &Service{
+		store: c.Store, pools: c.Pools, now: c.Now, log: c.Log, metrics: c.Metrics,
+		issues:   userpool.NewLimiter[string](issuesPerMinute),
+		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
+	}
+}
+
+// Request asks for a ticket.
+type Request struct {
+	Login userpool.Login
+	// Challenge and ChallengeMethod are RFC 7636's; both or neither.
+	Challenge       string
+	ChallengeMethod string
+	// State is the app's, checked here since it will stand in a query string
+	// beside the ticket; the domain does nothing else with it.
+	State string
+}
+
+// Issued is a fresh ticket.
+type Issued struct {
+	Ticket    string // 51 characters of base64url; not stored anywhere
+	User      userpool.User
+	ExpiresAt time.Time
+	Life      time.Duration
+}
+
+// Issue signs the user in and returns a ticket for them. Whatever can be
+// refused without WeChat is refused before a code is spent. It returns the
+// errors of userpool's SignIn, *userpool.InvalidError, and
+// *userpool.RateLimitError past 20 tickets a minute for one user.
+func (s *Service) Issue(ctx context.Context, pool userpool.Pool, r Request) (Issued, error) {
+	if err := r.validate(pool); err != nil {
+		return Issued{}, err
+	}
+	u, err := s.pools.SignIn(ctx, pool, r.Login)
+	if err != nil {
+		return Issued{}, err
+	}
+	now := s.now()
+	user := pool.ID + "/" + u.ID
+	if err := s.issues.Check(user, now); err != nil {
+		return Issued{}, err
+	}
+	text, key := newTicket(now)
+	// A ticket's times are whole milliseconds, as in its key.
+	t := Ticket{
+		Key: key, PoolID: pool.ID, UserID: u.ID, AppID: pool.AppID, SourceApp: r.Login.SourceApp,
+		Challenge: r.Challenge, ExpiresAt: key.IssuedAt().Add(pool.TicketLife()),
+	}
+	if err := s.store.CreateTicket(ctx, t, now); err != nil {
+		return Issued{}, err
+	}
+	s.issues.Count(user, now)
+	s.metrics.issued.WithLabelValues(pool.ID).Inc()
+	return Issued{Ticket: text, User: u, ExpiresAt: t.ExpiresAt, Life: pool.TicketLife()}, nil
+}
+
+func (r Request) validate(pool userpool.Pool) error {
+	switch {
+	case r.Challenge == "" && r.ChallengeMethod != "":
+		return userpool.Invalid("code_challenge", "is required with code_challenge_method", "给出 code_challenge_method 时必填")
+	case r.Challenge != "" && r.ChallengeMethod != "S256":
+		// A challenge without a method means "plain" in RFC 7636 §4.3.
+		return userpool.Invalid("code_challenge_method", `must be "S256"`, `必须为 "S256"`)
+	case r.Challenge != "" && !validChallenge(r.Challenge):
+		return userpool.Invalid("code_challenge", "must be base64url(SHA-256(code_verifier)), 43 characters without padding", "必须为 base64url(SHA-256(code_verifier))，43 个字符，不带填充")
+	case r.Challenge == "" && pool.PKCERequired:
+		return userpool.Invalid("code_challenge", "is required by this user pool", "该用户池要求必填")
+	case r.State != "" && (len(r.State) > maxState || !unreserved(r.State)):
+		return userpool.Invalid("state", "must be 1 to 128 of A-Z a-z 0-9 . _ ~ -", "必须为 1 到 128 个字符，只含 A-Z a-z 0-9 . _ ~ -")
+	case len(r.Login.SourceApp) > 64:
+		return userpool.Invalid("launch.appId", "is too long", "过长")
+	}
+	return nil
+}
+
+func validChallenge(s string) bool {
+	b, err := encoding.DecodeString(s)
+	return err == nil && len(b) == sha256.Size
+}
+
+// unreserved tells whether s has only the unreserved characters of RFC 3986
+// §2.3, which survive every query string.
+func unreserved(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._~-", r))
+	})
+}
+
+// Attempt is a caller's attempt to redeem a ticket.
+type Attempt struct {
+	Ticket         string
+	Secret         string // "" for none
+	Verifier       string // RFC 7636 code_verifier, "" for none
+	IdempotencyKey string // "" for none
+	Addr           netip.Addr
+}
+
+// Redeem redeems the ticket for the caller, in this order: rate limit, secret,
+// ticket and verifier, user. A refused caller uses nothing up. The returned JTI
+// and At are the token's to make; with the Idempotency-Key of the first success
+// the same come back again.
+//
+// It returns *userpool.InvalidError, *userpool.RateLimitError,
+// userpool.ErrSecretRequired, userpool.ErrSecretWrong, an error that wraps
+// ErrInvalid, userpool.ErrBlocked, or the store's.
+func (s *Service) Redeem(ctx context.Context, pool userpool.Pool, a Attempt) (Redeemed, error) {
+	now := s.now()
+	done, proved, err := s.redeem(ctx, pool, a, now)
+	s.metrics.redeemed.WithLabelValues(pool.ID, result(done, err)).Inc()
+	switch {
+	case err == nil:
+		s.metrics.age.Observe(done.Ticket.AgeRatio(now))
+	case counts(err) && !proved:
+		// Only a stranger's failures count: an app server that shows the right
+		// secret has many users behind one address.
+		s.failures.Count(userpool.AddrKey(a.Addr), now)
+	}
+	return done, err
+}
+
+func (s *Service) redeem(ctx context.Context, pool userpool.Pool, a Attempt, now time.Time) (done Redeemed, proved bool, err error) {
+	if err := a.validate(); err != nil {
+		return Redeemed{}, false, err
+	}
+	if err := s.failures.Check(userpool.AddrKey(a.Addr), now); err != nil {
+		return Redeemed{}, false, err
+	}
+	if proved, err = s.pools.Authenticate(pool, a.Secret); err != nil {
+		return Redeemed{}, proved, err
+	}
+	if pool.PKCERequired && a.Verifier == "" {
+		return Redeemed{}, proved, ErrVerifier
+	}
+	r := Redemption{
+		PoolID: pool.ID, Key: parseKey(a.Ticket), Addr: a.Addr, Now: now,
+		JTI: userpool.NewID(now), TokenExpiresAt: now.Truncate(time.Second).Add(pool.TokenLife()),
+		RevokeOnReplay: !pool.KeepOnReplay,
+	}
+	if a.Verifier != "" {
+		sum := sha256.Sum256([]byte(a.Verifier))
+		r.Challenge = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	if a.IdempotencyKey != "" {
+		r.Idempotency = sha256.Sum256([]byte(a.IdempotencyKey))
+	}
+	done, err = s.store.RedeemTicket(ctx, r)
+	if errors.Is(err, ErrRedeemed) {
+		s.log.Warn("ticket shown again after its redemption", "pool", pool.ID, "user", done.Ticket.UserID,
+			"redeemed_at", done.At, "token_revoked_now", done.Revoked)
+	}
+	return done, proved, err
+}
+
+func (a Attempt) validate() error {
+	switch {
+	case a.Ticket == "":
+		return userpool.Invalid("ticket", "is required", "必填")
+	case len(a.Ticket) > maxTicket:
+		return userpool.Invalid("ticket", "is too long", "过长")
+	case len(a.Secret) > maxSecret:
+		return userpool.Invalid("secret", "is too long", "过长")
+	case a.Verifier != "" && (len(a.Verifier) < 43 || len(a.Verifier) > 128 || !unreserved(a.Verifier)):
+		return userpool.Invalid("code_verifier", "must be 43 to 128 of A-Z a-z 0-9 . _ ~ - (RFC 7636)", "必须为 43 到 128 个字符，只含 A-Z a-z 0-9 . _ ~ -（RFC 7636）")
+	case len(a.IdempotencyKey) > maxIdempotencyKey || strings.ContainsFunc(a.IdempotencyKey, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return userpool.Invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters", "必须为 1 到 255 个可见 ASCII 字符")
+	}
+	return nil
+}
+
+// counts tells whether the failure says something about who calls.
+func counts(err error) bool {
+	return errors.Is(err, ErrInvalid) || errors.Is(err, userpool.ErrSecretRequired) || errors.Is(err, userpool.ErrSecretWrong)
+}
