@@ -1,0 +1,245 @@
+// Package bolt keeps everything in one bbolt file.
+//
+//	bucket        key                                    record
+//	meta          "schema"                               format number, in the clear
+//	meta          "keys"                                 data keys, sealed with the encryption key
+//	meta          "epoch"                                random; a ticket of another epoch is void
+//	pools         pool id                                Pool, JSON
+//	users         pool id / user id                      what a login does not change
+//	access        pool id / user id                      what it does: count, last, live tickets, block
+//	unionids      HMAC(pool, unionid)                    user id
+//	openids       HMAC(pool, AppID, openid)              user id
+//	phones        HMAC(pool, phone) + user id            user id
+//	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
+//	revoked       8 bytes of expiry + jti                empty
+//	signing_keys  kid                                    private key, JSON
+//
+// Every record except meta's "schema" is sealed (seal.go). Keys tell nothing
+// of a person: hashes, ids and HMACs. Tickets and users have keys in time
+// order, so that those who come together share a few hot pages; what a login
+// changes lies apart from the profile, in records small enough for many to a
+// page.
+//
+// Writes that wait at the same moment share one commit (commit.go). A record
+// that does not open, and an index entry without its user, is corruption:
+// userpool.ErrUnavailable, never "not found".
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bbolt "go.etcd.io/bbolt"
+
+	"app2wxapp/userpool"
+)
+
+const (
+	bucketMeta     = "meta"
+	bucketPools    = "pools"
+	bucketUsers    = "users"
+	bucketAccess   = "access"
+	bucketUnionIDs = "unionids"
+	bucketOpenIDs  = "openids"
+	bucketPhones   = "phones"
+	bucketTickets  = "tickets"
+	bucketRevoked  = "revoked"
+	bucketKeys     = "signing_keys"
+)
+
+var buckets = []string{
+	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
+	bucketTickets, bucketRevoked, bucketKeys,
+}
+
+// lockTimeout is how long Open waits for another process to let go of the file.
+const lockTimeout = time.Second
+
+// Config says how to open a store.
+type Config struct {
+	Path string   // created, with its folder, if it does not exist
+	Key  [32]byte // the operator's encryption key
+	Log  *slog.Logger
+	Reg  prometheus.Registerer
+}
+
+// Store is a store in one bbolt file. It is safe for concurrent use; a second
+// process cannot open the file meanwhile.
+type Store struct {
+	path    string
+	key     [32]byte
+	log     *slog.Logger
+	metrics metrics
+
+	// db is nil from a failed write until the file has been opened again.
+	dbMu   sync.RWMutex
+	db     *bbolt.DB
+	keys   dataKeys
+	sealer *sealer
+	epoch  []byte
+
+	queue  *queue
+	done   chan struct{}            // closed when the commit loop has ended
+	commit func(tx *bbolt.Tx) error // (*bbolt.Tx).Commit; tests make it fail
+}
+
+// Exists tells whether there is a file at path.
+func Exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Open opens the store, or creates it. What keeps it from doing so is said in
+// words: another process holds the file, the encryption key is not the file's,
+// the file is damaged, cut off, of a newer version, or readable by others.
+func Open(c Config) (*Store, error) {
+	if folder := filepath.Dir(c.Path); !Exists(folder) {
+		if err := errors.Join(os.MkdirAll(folder, 0o700), syncFolder(filepath.Dir(folder))); err != nil {
+			return nil, fmt.Errorf("create the store's folder: %w", err)
+		}
+	}
+	if !Exists(c.Path) {
+		if err := create(c.Path, c.Key); err != nil {
+			return nil, fmt.Errorf("create store %s: %w", c.Path, err)
+		}
+	}
+	s := &Store{
+		path: c.Path, key: c.Key, log: c.Log, metrics: newMetrics(c.Reg),
+		queue: newQueue(), done: make(chan struct{}), commit: (*bbolt.Tx).Commit,
+	}
+	if err := s.attach(); err != nil {
+		return nil, err
+	}
+	go s.commitLoop()
+	return s, nil
+}
+
+// Close ends the store after the writes that wait.
+func (s *Store) Close() error {
+	s.queue.close()
+	<-s.done
+	return s.detach()
+}
+
+// Ready returns nil if the store can answer, else userpool.ErrUnavailable.
+func (s *Store) Ready() error {
+	return s.view(func(*tx) error { return nil })
+}
+
+// attach opens the file and reads what is needed to read the rest.
+func (s *Store) attach() error {
+	db, err := openFile(s.path)
+	if err != nil {
+		return fmt.Errorf("open store %s: %w", s.path, err)
+	}
+	if err := s.unlock(db); err != nil {
+		return errors.Join(fmt.Errorf("open store %s: %w", s.path, err), db.Close())
+	}
+	s.dbMu.Lock()
+	s.db = db
+	s.dbMu.Unlock()
+	return nil
+}
+
+// detach closes the file after the reads under way.
+func (s *Store) detach() error {
+	s.dbMu.Lock()
+	defer s.dbMu.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	db := s.db
+	s.db = nil
+	return db.Close()
+}
+
+// unlock reads the schema, the data keys and the epoch. Its empty commit proves
+// that the file takes writes, and puts on disk what the page cache may only
+// pretend is there after a failed fsync.
+func (s *Store) unlock(db *bbolt.DB) error {
+	return db.Update(func(t *bbolt.Tx) error {
+		keys, err := readMeta(t, s.key)
+		if err != nil {
+			return err
+		}
+		s.keys, s.sealer = keys, newSealer(recordKeyID, keys.record)
+		s.epoch, err = (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
+		return err
+	})
+}
+
+// tx is a transaction on sealed records.
+type tx struct {
+	*bbolt.Tx
+	s      *Store
+	writes int
+}
+
+// get returns the opened record, nil if there is none.
+func (t *tx) get(bucket string, key []byte) ([]byte, error) {
+	record := t.Bucket([]byte(bucket)).Get(key)
+	if record == nil {
+		return nil, nil
+	}
+	return t.open(bucket, key, record)
+}
+
+func (t *tx) open(bucket string, key, record []byte) ([]byte, error) {
+	plain, err := t.s.sealer.open(bucket, key, record)
+	if err != nil {
+		return nil, corrupt(bucket, err)
+	}
+	if plain == nil {
+		plain = []byte{} // there is one, and it is empty
+	}
+	return plain, nil
+}
+
+// put seals and stores a record.
+func (t *tx) put(bucket string, key, plain []byte) error {
+	t.writes++
+	b := t.Bucket([]byte(bucket))
+	if bucket == bucketTickets || bucket == bucketUsers {
+		b.FillPercent = 0.9 // keys grow with time: pages fill from the left
+	}
+	return b.Put(key, t.s.sealer.seal(bucket, key, plain))
+}
+
+func (t *tx) delete(bucket string, key []byte) error {
+	t.writes++
+	return t.Bucket([]byte(bucket)).Delete(key)
+}
+
+// corrupt is the error of a record that is there and cannot be read.
+func corrupt(bucket string, err error) error {
+	return fmt.Errorf("%w: damaged record in %s: %w", userpool.ErrUnavailable, bucket, err)
+}
+
+// view runs a read transaction. A panic in it is a damaged file: bbolt trusts
+// its pages, and a page past the end of a file that shrank is a memory fault.
+func (s *Store) view(read func(*tx) error) (err error) {
+	s.dbMu.RLock()
+	defer s.dbMu.RUnlock()
+	if s.db == nil {
+		return errReopening
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: damaged store file: %v", userpool.ErrUnavailable, p)
+		}
+	}()
+	t, err := s.db.Begin(false)
+	if err != nil {
+		return fmt.Errorf("%w: %w", userpool.ErrUnavailable, err)
+	}
+	defer t.Rollback()
+	return read(&tx{Tx: t, s: s})
+}

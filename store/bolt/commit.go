@@ -1,0 +1,255 @@
+package bolt
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"app2wxapp/userpool"
+)
+
+// Group commit. One goroutine writes. While a commit is on its way to disk the
+// writes that arrive queue up; the next commit takes them all. There is no
+// timer: a lone write never waits for another.
+
+// maxQueue bounds what may wait; past it a write is refused at once.
+const maxQueue = 8192
+
+// reopenEvery is the pause between attempts to open the file again.
+const reopenEvery = time.Second
+
+var (
+	errReopening = fmt.Errorf("%w: the file is being opened again after a failed write", userpool.ErrUnavailable)
+	errBusy      = fmt.Errorf("%w: too many writes wait", userpool.ErrUnavailable)
+	errClosed    = fmt.Errorf("%w: closed", userpool.ErrUnavailable)
+)
+
+// write is a change that waits for its commit.
+type write struct {
+	// do makes the change. It looks first and writes then: an error before the
+	// first write is a refusal, which leaves the others of the group alone. It
+	// may be called again, and sets what it reports anew each time.
+	do   func(*tx) error
+	done chan error
+}
+
+// update runs do in a transaction that it may share with others and returns
+// when that is on disk. userpool.ErrUnavailable means that the outcome is
+// unknown.
+func (s *Store) update(do func(*tx) error) error {
+	w := &write{do: do, done: make(chan error, 1)}
+	if err := s.queue.add(w); err != nil {
+		return err
+	}
+	return <-w.done
+}
+
+// queue is the writes that wait.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*write
+	wake    chan struct{} // holds one token while there is something to do
+	closed  bool
+}
+
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+
+func (q *queue) add(w *write) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return errClosed
+	case len(q.waiting) >= maxQueue:
+		return errBusy
+	}
+	q.waiting = append(q.waiting, w)
+	q.signal()
+	return nil
+}
+
+// signal is called with mu held.
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.signal()
+}
+
+// take waits for writes and returns all of them; none after close.
+func (q *queue) take() []*write {
+	for range q.wake {
+		q.mu.Lock()
+		group, closed := q.waiting, q.closed
+		q.waiting = nil
+		q.mu.Unlock()
+		if len(group) > 0 {
+			if closed {
+				q.wake <- struct{}{} // come back once more, to end
+			}
+			return group
+		}
+		if closed {
+			return nil
+		}
+	}
+	return nil
+}
+
+// commitLoop writes until the queue is closed.
+func (s *Store) commitLoop() {
+	defer close(s.done)
+	debug.SetPanicOnFault(true)
+	for {
+		group := s.queue.take()
+		if group == nil {
+			return
+		}
+		if err := s.commitGroup(group); err != nil {
+			s.reopen(err)
+		}
+	}
+}
+
+// commitGroup commits the writes together and answers each. It returns an error
+// if the file can no longer be trusted.
+func (s *Store) commitGroup(group []*write) error {
+	start := time.Now()
+	for len(group) > 0 {
+		results, culprit, err := s.tryCommit(group)
+		switch {
+		case err != nil:
+			// After a failed write or fsync the system may show pages that the
+			// disk lacks: nobody's outcome is known.
+			for _, w := range group {
+				w.done <- fmt.Errorf("%w: commit: %w", userpool.ErrUnavailable, err)
+			}
+			return err
+		case culprit >= 0:
+			// It failed half-way and took the transaction with it; the others
+			// go again without it.
+			group[culprit].done <- results[culprit]
+			group = append(group[:culprit:culprit], group[culprit+1:]...)
+			continue
+		}
+		for i, w := range group {
+			w.done <- results[i]
+		}
+		s.metrics.took.Observe(time.Since(start).Seconds())
+		s.metrics.size.Observe(float64(len(group)))
+		return nil
+	}
+	return nil
+}
+
+// tryCommit runs the group in one transaction. culprit is the index of a write
+// that failed after it had written, or -1.
+func (s *Store) tryCommit(group []*write) (results []error, culprit int, err error) {
+	bt, err := s.db.Begin(true) // only the commit loop changes s.db
+	if err != nil {
+		return nil, -1, err
+	}
+	defer bt.Rollback() // does nothing after a commit
+	t := &tx{Tx: bt, s: s}
+	results = make([]error, len(group))
+	for i, w := range group {
+		before := t.writes
+		var panicked bool
+		results[i], panicked = run(w, t)
+		if results[i] != nil && (panicked || t.writes != before) {
+			return results, i, nil
+		}
+	}
+	if t.writes == 0 {
+		return results, -1, nil // all were refused
+	}
+	return results, -1, s.commit(bt)
+}
+
+// run calls the write. A panic is a defect or a damaged file; it fails this
+// write only.
+func run(w *write, t *tx) (err error, panicked bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			err, panicked = fmt.Errorf("%w: damaged store file: %v", userpool.ErrUnavailable, p), true
+		}
+	}()
+	return w.do(t), false
+}
+
+// reopen closes the file and opens it again from disk, as often as it takes.
+// Meanwhile every write and read is refused.
+func (s *Store) reopen(cause error) {
+	s.log.Error("store: a commit failed; no more writes until the file has been opened again", "err", cause)
+	if err := s.detach(); err != nil {
+		s.log.Error("store: close after a failed commit", "err", err)
+	}
+	for {
+		err := s.attach()
+		if err == nil {
+			s.log.Warn("store: opened again; every write that was answered is in it")
+			return
+		}
+		s.log.Error("store: cannot be opened again; will try once more", "err", err)
+		if s.refuseFor(reopenEvery) {
+			return
+		}
+	}
+}
+
+// refuseFor refuses writes for a while, and tells whether the store was closed
+// meanwhile.
+func (s *Store) refuseFor(d time.Duration) (closed bool) {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	for {
+		select {
+		case <-end.C:
+			return false
+		case <-s.queue.wake:
+		}
+		s.queue.mu.Lock()
+		group := s.queue.waiting
+		s.queue.waiting, closed = nil, s.queue.closed
+		if closed {
+			s.queue.signal() // for take
+		}
+		s.queue.mu.Unlock()
+		for _, w := range group {
+			w.done <- errReopening
+		}
+		if closed {
+			return true
+		}
+	}
+}
+
+type metrics struct {
+	took prometheus.Histogram
+	size prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	m := metrics{
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "app2wxapp_store_commit_seconds", Help: "Time of a commit, from its first write to the disk's answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14),
+		}),
+		size: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "app2wxapp_store_commit_writes", Help: "Writes that shared a commit.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
+		}),
+	}
+	reg.MustRegister(m.took, m.size)
+	return m
+}

@@ -1,0 +1,196 @@
+package bolt
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	bbolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	schema      = 1 // of this program; a file with a higher one is refused
+	recordKeyID = 1
+	metaSchema  = "schema"
+	metaKeys    = "keys"
+	metaEpoch   = "epoch"
+	// initialMmap is address space, not memory: until the file outgrows it a
+	// write need not wait for readers to remap it.
+	initialMmap = 1 << 30
+)
+
+// create makes a new store. bbolt survives a power loss after a file's
+// creation, not during it: so the file is filled, closed and flushed under
+// another name and then linked into place, which does not replace a file that
+// another process has put there meanwhile.
+func create(path string, key [32]byte) (err error) {
+	folder := filepath.Dir(path)
+	draft := filepath.Join(folder, "."+filepath.Base(path)+".new-"+rand.Text())
+	defer func() {
+		if rmErr := os.Remove(draft); rmErr != nil && !errors.Is(rmErr, os.ErrNotExist) {
+			err = errors.Join(err, rmErr)
+		}
+	}()
+	db, err := bbolt.Open(draft, 0o600, &bbolt.Options{Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.Update(func(t *bbolt.Tx) error { return writeMeta(t, key) }), db.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(draft, path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncFolder(folder)
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// writeMeta fills an empty file.
+func writeMeta(t *bbolt.Tx, key [32]byte) error {
+	for _, name := range buckets {
+		if _, err := t.CreateBucket([]byte(name)); err != nil {
+			return err
+		}
+	}
+	keys := newDataKeys()
+	var epoch [16]byte
+	rand.Read(epoch[:])
+	meta := t.Bucket([]byte(bucketMeta))
+	return errors.Join(
+		meta.Put([]byte(metaSchema), []byte(strconv.Itoa(schema))),
+		meta.Put([]byte(metaKeys), newSealer(0, key).seal(bucketMeta, []byte(metaKeys), keys.marshal())),
+		meta.Put([]byte(metaEpoch), newSealer(recordKeyID, keys.record).seal(bucketMeta, []byte(metaEpoch), epoch[:])),
+	)
+}
+
+// readMeta checks the schema and opens the data keys.
+func readMeta(t *bbolt.Tx, key [32]byte) (dataKeys, error) {
+	meta := t.Bucket([]byte(bucketMeta))
+	if meta == nil {
+		return dataKeys{}, errors.New("this is a bbolt file, but no store of app2wxapp")
+	}
+	n, err := strconv.Atoi(string(meta.Get([]byte(metaSchema))))
+	if err != nil {
+		return dataKeys{}, errors.New("the schema number is damaged; restore a backup")
+	}
+	if n > schema {
+		return dataKeys{}, fmt.Errorf("a newer app2wxapp wrote it (schema %d, this one knows %d); start that version again, or restore a backup made by this one", n, schema)
+	}
+	for _, name := range buckets {
+		if t.Bucket([]byte(name)) == nil {
+			return dataKeys{}, fmt.Errorf("bucket %s is missing; restore a backup", name)
+		}
+	}
+	plain, err := newSealer(0, key).open(bucketMeta, []byte(metaKeys), meta.Get([]byte(metaKeys)))
+	if err != nil {
+		return dataKeys{}, errors.New("the encryption key is not this store's; give the key that it was made with (encryption.key)")
+	}
+	return unmarshalDataKeys(plain)
+}
+
+// openFile opens an existing file after looking at it: bbolt itself maps a file
+// that was cut off and dies of the first page that is missing.
+func openFile(path string) (*bbolt.DB, error) {
+	if err := inspect(path); err != nil {
+		return nil, err
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         lockTimeout,
+		NoFreelistSync:  true, // else each commit of a large file writes the list again
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: initialMmap,
+		NoStatistics:    true,
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, errors.New("another process has this file open; stop it, or give this one another store.url")
+	}
+	return db, err
+}
+
+// inspect refuses a file that others can read, and one that is cut off.
+func inspect(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("this is not a regular file")
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("others can read it (mode %04o); run: chmod 600 %s", mode, path)
+	}
+	return checkLength(f, info.Size())
+}
+
+// A bbolt file begins with two meta pages, of which the newer valid one counts.
+const (
+	pageHeader  = 16
+	boltMagic   = 0xED0CDAED
+	boltVersion = 2
+)
+
+// boltMeta is bbolt's meta record as it lies in the file, in the machine's byte
+// order.
+type boltMeta struct {
+	Magic, Version, PageSize, Flags   uint32
+	Root, Sequence, Freelist          uint64
+	Pages /* high-water mark */, TxID uint64
+	Checksum                          uint64 // FNV-64a of what stands before it
+}
+
+// checkLength returns an error unless one meta page is whole and the file has
+// all the pages that the newest whole one speaks of.
+func checkLength(f io.ReaderAt, size int64) error {
+	damaged := errors.New("the file is damaged or no store of app2wxapp: neither meta page is whole; restore a backup")
+	var newest boltMeta
+	// The first page's place is known, the second one's depends on the page
+	// size, which is the first one's to say if it is whole.
+	for _, pageSize := range []int64{0, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536} {
+		m, ok := readBoltMeta(f, pageSize)
+		if !ok || pageSize != 0 && int64(m.PageSize) != pageSize {
+			continue
+		}
+		if newest.Magic == 0 || m.TxID > newest.TxID {
+			newest = m
+		}
+	}
+	if newest.Magic == 0 {
+		return damaged
+	}
+	if want := int64(newest.Pages) * int64(newest.PageSize); size < want {
+		return fmt.Errorf("the file is cut off: it has %d bytes and should have %d or more; restore a backup", size, want)
+	}
+	return nil
+}
+
+func readBoltMeta(f io.ReaderAt, at int64) (m boltMeta, ok bool) {
+	var raw [64]byte
+	if _, err := f.ReadAt(raw[:], at+pageHeader); err != nil {
+		return m, false
+	}
+	if _, err := binary.Decode(raw[:], binary.NativeEndian, &m); err != nil {
+		return m, false
+	}
+	sum := fnv.New64a()
+	sum.Write(raw[:56])
+	return m, m.Magic == boltMagic && m.Version == boltVersion && m.Checksum == sum.Sum64()
+}

@@ -1,0 +1,154 @@
+package bolt
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// A sealed record is
+//
+//	format (1) · key id (2, big-endian) · nonce (24) · ciphertext and tag (16)
+//
+// by XAES-256-GCM (C2SP), which is AES-256-GCM under a key derived from the
+// record key and half of the nonce: random nonces then never run out, while
+// plain AES-GCM allows 2³² records a key (NIST SP 800-38D §8.3). Format, key
+// id, bucket and key are authenticated with it: a record that was altered, or
+// moved to another key, does not open.
+const (
+	sealFormat  = 1
+	nonceSize   = 24
+	headerSize  = 1 + 2
+	sealedExtra = headerSize + nonceSize + 16
+)
+
+// errSealed is wrapped by the error of a record that does not open.
+var errSealed = errors.New("the record does not open")
+
+// sealer seals and opens records with one key.
+type sealer struct {
+	id    uint16
+	block cipher.Block
+	k1    [aes.BlockSize]byte // CMAC subkey
+}
+
+func newSealer(id uint16, key [32]byte) *sealer {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		panic(err) // the key has 32 bytes
+	}
+	s := &sealer{id: id, block: block}
+	block.Encrypt(s.k1[:], s.k1[:])
+	var msb byte
+	for i := len(s.k1) - 1; i >= 0; i-- {
+		msb, s.k1[i] = s.k1[i]>>7, s.k1[i]<<1|msb
+	}
+	s.k1[15] ^= msb * 0x87
+	return s
+}
+
+// derive returns AES-256-GCM under the key that the first 12 bytes of the nonce
+// select.
+func (s *sealer) derive(nonce []byte) cipher.AEAD {
+	var key [32]byte
+	for i := range 2 {
+		half := key[16*i : 16*(i+1)]
+		copy(half, []byte{0, byte(i + 1), 'X', 0})
+		copy(half[4:], nonce[:12])
+		for j := range half {
+			half[j] ^= s.k1[j]
+		}
+		s.block.Encrypt(half, half)
+	}
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		panic(err) // the key has 32 bytes
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err) // AES has the block size of GCM
+	}
+	return aead
+}
+
+// seal returns the record for plain at the bucket's key.
+func (s *sealer) seal(bucket string, key, plain []byte) []byte {
+	out := make([]byte, headerSize+nonceSize, len(plain)+sealedExtra)
+	out[0] = sealFormat
+	binary.BigEndian.PutUint16(out[1:], s.id)
+	nonce := out[headerSize:]
+	rand.Read(nonce)
+	return s.derive(nonce).Seal(out, nonce[12:], plain, associated(out, bucket, key))
+}
+
+// open returns what seal was given.
+func (s *sealer) open(bucket string, key, record []byte) ([]byte, error) {
+	if len(record) < sealedExtra || record[0] != sealFormat {
+		return nil, fmt.Errorf("%w: not a sealed record", errSealed)
+	}
+	if id := binary.BigEndian.Uint16(record[1:]); id != s.id {
+		return nil, fmt.Errorf("%w: it was sealed with key %d", errSealed, id)
+	}
+	nonce := record[headerSize : headerSize+nonceSize]
+	plain, err := s.derive(nonce).Open(nil, nonce[12:], record[headerSize+nonceSize:], associated(record, bucket, key))
+	if err != nil {
+		return nil, fmt.Errorf("%w: it was altered, moved or sealed with another key", errSealed)
+	}
+	return plain, nil
+}
+
+func associated(record []byte, bucket string, key []byte) []byte {
+	ad := make([]byte, 0, headerSize+2+len(bucket)+2+len(key))
+	ad = append(ad, record[:headerSize]...)
+	ad = appendText(ad, bucket)
+	return appendText(ad, string(key))
+}
+
+// appendText appends s with its length before it.
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// dataKeys are the keys that the store makes for itself. They are kept sealed
+// with the operator's encryption key, so that replacing that one need not
+// rewrite every record.
+type dataKeys struct {
+	record [32]byte // seals records
+	index  [32]byte // blinds index keys
+}
+
+func newDataKeys() (k dataKeys) {
+	rand.Read(k.record[:])
+	rand.Read(k.index[:])
+	return k
+}
+
+func (k dataKeys) marshal() []byte { return slices.Concat(k.record[:], k.index[:]) }
+
+func unmarshalDataKeys(b []byte) (k dataKeys, err error) {
+	if len(b) != 64 {
+		return k, fmt.Errorf("%w: data keys of %d bytes", errSealed, len(b))
+	}
+	copy(k.record[:], b)
+	copy(k.index[:], b[32:])
+	return k, nil
+}
+
+// blind returns the key under which an index has a value that must not be
+// readable in the file: HMAC-SHA-256 of the index's name, the pool and the
+// value.
+func (k dataKeys) blind(index, poolID string, values ...string) []byte {
+	b := appendText(appendText(nil, index), poolID)
+	for _, v := range values {
+		b = appendText(b, v)
+	}
+	mac := hmac.New(sha256.New, k.index[:])
+	mac.Write(b)
+	return mac.Sum(nil)
+}

@@ -1,0 +1,273 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"app2wxapp/ticket"
+	"app2wxapp/userpool"
+)
+
+// ticket returns the record, ticket.ErrUnknown if there is none.
+func (t *tx) ticket(k ticket.Key) (ticketRecord, error) {
+	b, err := t.get(bucketTickets, k[:])
+	if err != nil {
+		return ticketRecord{}, err
+	}
+	if b == nil {
+		return ticketRecord{}, ticket.ErrUnknown
+	}
+	r, err := decodeTicket(k, b)
+	if err != nil {
+		return ticketRecord{}, corrupt(bucketTickets, err)
+	}
+	return r, nil
+}
+
+func (t *tx) putTicket(r ticketRecord) error {
+	return t.put(bucketTickets, r.Key[:], r.encode())
+}
+
+// CreateTicket implements ticket.Store.
+func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.Time) error {
+	return s.update(func(t *tx) error {
+		a, err := t.access(created.PoolID, created.UserID)
+		if err != nil {
+			return err
+		}
+		a.live = stillLive(a.live, now)
+		for len(a.live) >= ticket.MaxLive {
+			if err := t.void(a.live[0].key); err != nil {
+				return err
+			}
+			a.live = a.live[1:]
+		}
+		a.live = append(a.live, liveTicket{created.Key, created.ExpiresAt})
+		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch}); err != nil {
+			return err
+		}
+		return t.putAccess(created.PoolID, created.UserID, a)
+	})
+}
+
+func (t *tx) void(k ticket.Key) error {
+	r, err := t.ticket(k)
+	if errors.Is(err, ticket.ErrUnknown) {
+		return nil // swept
+	}
+	if err != nil {
+		return err
+	}
+	r.void = true
+	return t.putTicket(r)
+}
+
+// stillLive returns the tickets that have not expired.
+func stillLive(list []liveTicket, now time.Time) []liveTicket {
+	kept := make([]liveTicket, 0, len(list)+1)
+	for _, t := range list {
+		if now.Before(t.expiresAt) {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+// judge says what becomes of an attempt to redeem the ticket of the user with
+// this access: nil for a success, or why not. repeated tells that the first
+// answer is due again.
+func (s *Store) judge(r ticketRecord, a access, attempt ticket.Redemption) (repeated bool, err error) {
+	expired := !attempt.Now.Before(r.ExpiresAt)
+	redeemed := !r.redeemedAt.IsZero()
+	repeated = redeemed && !expired && len(r.idem) > 0 && bytes.Equal(r.idem, attempt.Idempotency[:])
+	switch {
+	case r.PoolID != attempt.PoolID, !bytes.Equal(r.epoch, s.epoch):
+		return false, ticket.ErrUnknown
+	case r.Challenge != attempt.Challenge:
+		return false, ticket.ErrVerifier
+	case redeemed && !repeated:
+		return false, ticket.ErrRedeemed
+	case expired:
+		return false, ticket.ErrExpired
+	case a.blocked:
+		return false, userpool.ErrBlocked
+	case r.void, !r.Key.IssuedAt().After(a.notBefore):
+		return false, ticket.ErrVoid
+	}
+	return repeated, nil
+}
+
+// RedeemTicket implements ticket.Store. What is refused is refused by a read:
+// nobody can make the disk work by guessing. Only an attempt that may succeed,
+// or a replay that may have a token to revoke, enters the queue of writes,
+// where it is judged again.
+func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (ticket.Redeemed, error) {
+	var r ticketRecord
+	var u userpool.User
+	var repeated bool
+	err := s.view(func(t *tx) (err error) {
+		if r, err = t.ticket(attempt.Key); err != nil {
+			return err
+		}
+		a, err := t.access(r.PoolID, r.UserID)
+		if err != nil {
+			return err
+		}
+		if repeated, err = s.judge(r, a, attempt); err != nil || repeated {
+			return err
+		}
+		u, err = t.user(r.PoolID, r.UserID)
+		return err
+	})
+	switch {
+	case repeated && err == nil:
+		return r.answered()
+	case errors.Is(err, ticket.ErrRedeemed):
+		return s.replay(r, attempt)
+	case err != nil:
+		return ticket.Redeemed{Ticket: r.Ticket}, err
+	}
+
+	err = s.update(func(t *tx) (err error) {
+		if r, err = t.ticket(attempt.Key); err != nil {
+			return err
+		}
+		a, err := t.access(r.PoolID, r.UserID)
+		if err != nil {
+			return err
+		}
+		if repeated, err = s.judge(r, a, attempt); err != nil || repeated {
+			return err
+		}
+		a.logins.Count++
+		a.logins.Last, a.logins.Addr = attempt.Now, attempt.Addr
+		a.live = without(stillLive(a.live, attempt.Now), r.Key)
+		a.of(&u)
+		r.redeemedAt, r.jti, r.tokenEnd = attempt.Now, attempt.JTI, attempt.TokenExpiresAt
+		if attempt.Idempotency != ([32]byte{}) {
+			r.idem, r.answer = attempt.Idempotency[:], encodeAnswer(u)
+		}
+		if err := t.putTicket(r); err != nil {
+			return err
+		}
+		return t.putAccess(r.PoolID, r.UserID, a)
+	})
+	switch {
+	case repeated && err == nil: // somebody with the same key came in between
+		return r.answered()
+	case errors.Is(err, ticket.ErrRedeemed):
+		return s.replay(r, attempt)
+	case err != nil:
+		return ticket.Redeemed{Ticket: r.Ticket}, err
+	}
+	return ticket.Redeemed{Ticket: r.Ticket, User: u, JTI: r.jti, At: r.redeemedAt}, nil
+}
+
+func without(list []liveTicket, k ticket.Key) []liveTicket {
+	kept := list[:0]
+	for _, t := range list {
+		if t.key != k {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+// answered returns the answer that the ticket's redemption gave.
+func (r ticketRecord) answered() (ticket.Redeemed, error) {
+	u, err := decodeAnswer(r.PoolID, r.UserID, r.answer)
+	if err != nil {
+		return ticket.Redeemed{}, corrupt(bucketTickets, err)
+	}
+	return ticket.Redeemed{Ticket: r.Ticket, User: u, JTI: r.jti, At: r.redeemedAt, Repeated: true}, nil
+}
+
+// replay refuses a ticket that was redeemed before, and puts the token that it
+// gave on the deny-list if that is wanted and was not done yet.
+func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeemed, error) {
+	revoked := false
+	if attempt.RevokeOnReplay && !r.revoked {
+		err := s.update(func(t *tx) (err error) {
+			revoked = false
+			if r, err = t.ticket(attempt.Key); err != nil || r.revoked {
+				return err
+			}
+			r.revoked, revoked = true, true
+			if err := t.putTicket(r); err != nil {
+				return err
+			}
+			return t.put(bucketRevoked, revokedKey(r.jti, r.tokenEnd), nil)
+		})
+		if err != nil {
+			return ticket.Redeemed{Ticket: r.Ticket}, err
+		}
+	}
+	return ticket.Redeemed{Ticket: r.Ticket, JTI: r.jti, At: r.redeemedAt, Revoked: revoked}, ticket.ErrRedeemed
+}
+
+// SweepTickets implements ticket.Store.
+func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, error) {
+	var old []ticket.Key
+	var ended [][]byte
+	err := s.view(func(t *tx) error {
+		// Keys are in order of issue: past this one no ticket can have ended
+		// long enough ago.
+		newest := now.Add(-ticket.RetainFor - userpool.MinTicketTTL)
+		c := t.Bucket([]byte(bucketTickets)).Cursor()
+		for k, v := c.First(); k != nil && len(old) < limit; k, v = c.Next() {
+			key := ticket.Key(k)
+			if key.IssuedAt().After(newest) {
+				break
+			}
+			b, err := t.open(bucketTickets, k, v)
+			if err != nil {
+				return err
+			}
+			r, err := decodeTicket(key, b)
+			if err != nil {
+				return corrupt(bucketTickets, err)
+			}
+			if !now.Before(r.ExpiresAt.Add(ticket.RetainFor)) {
+				old = append(old, key)
+			}
+		}
+		c = t.Bucket([]byte(bucketRevoked)).Cursor()
+		for k, _ := c.First(); k != nil && len(old)+len(ended) < limit && !now.Before(revokedEnd(k)); k, _ = c.Next() {
+			ended = append(ended, bytes.Clone(k))
+		}
+		return nil
+	})
+	if err != nil || len(old)+len(ended) == 0 {
+		return 0, err
+	}
+	err = s.update(func(t *tx) error {
+		for _, k := range old {
+			if err := t.delete(bucketTickets, k[:]); err != nil {
+				return err
+			}
+		}
+		for _, k := range ended {
+			if err := t.delete(bucketRevoked, k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(old) + len(ended), nil
+}
+
+// revokedKey sorts the deny-list by the tokens' end, so that it is swept from
+// the front.
+func revokedKey(jti string, end time.Time) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(end.Unix())), jti...)
+}
+
+func revokedEnd(key []byte) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint64(key)), 0).UTC()
+}

@@ -1,0 +1,413 @@
+package storetest
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"app2wxapp/store"
+	"app2wxapp/ticket"
+	"app2wxapp/userpool"
+)
+
+// Key returns the key of the n-th ticket issued at that moment.
+func Key(issued time.Time, n int) (k ticket.Key) {
+	ms := issued.UnixMilli()
+	for i := range 6 {
+		k[i] = byte(ms >> (8 * (5 - i)))
+	}
+	sum := sha256.Sum256(fmt.Append(nil, n))
+	copy(k[6:], sum[:])
+	return k
+}
+
+// seeded returns the store with pools p and q and user u in p.
+func seeded(t *testing.T, s store.Store) store.Store {
+	t.Helper()
+	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("q")))
+	u := User("p", "u")
+	u.Logins = userpool.Logins{}
+	check(t, s.CreateUser(ctx, u))
+	return s
+}
+
+// issue stores the n-th ticket of user u, issued at that moment for two minutes.
+func issue(t *testing.T, s store.Store, at time.Time, n int) ticket.Ticket {
+	t.Helper()
+	tk := ticket.Ticket{Key: Key(at, n), PoolID: "p", UserID: "u", AppID: "wx1", SourceApp: "wxapp", ExpiresAt: at.Add(120 * time.Second)}
+	check(t, s.CreateTicket(ctx, tk, at))
+	return tk
+}
+
+func attempt(tk ticket.Ticket, now time.Time, jti string) ticket.Redemption {
+	return ticket.Redemption{
+		PoolID: "p", Key: tk.Key, Addr: netip.MustParseAddr("203.0.113.7"), Now: now,
+		JTI: jti, TokenExpiresAt: now.Truncate(time.Second).Add(time.Hour), RevokeOnReplay: true,
+	}
+}
+
+func testRedeem(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	now := T0.Add(3 * time.Second)
+	got := must[ticket.Redeemed](t)(s.RedeemTicket(ctx, attempt(tk, now, "j1")))
+	want := User("p", "u")
+	want.Logins = userpool.Logins{Count: 1, Last: now, Addr: netip.MustParseAddr("203.0.113.7")}
+	same(t, "redeemed", got, ticket.Redeemed{Ticket: tk, User: want, JTI: "j1", At: now})
+	same(t, "stored user", must[userpool.User](t)(s.User(ctx, "p", "u")), want)
+
+	tk = issue(t, s, T0, 2)
+	got = must[ticket.Redeemed](t)(s.RedeemTicket(ctx, attempt(tk, now, "j2")))
+	if got.User.Logins.Count != 2 {
+		t.Errorf("second login counts %d, want 2", got.User.Logins.Count)
+	}
+}
+
+// A refused caller must not use a ticket up.
+func testRedeemRefusals(t *testing.T, s store.Store) {
+	seeded(t, s)
+	plain := issue(t, s, T0, 1)
+	bound := ticket.Ticket{Key: Key(T0, 2), PoolID: "p", UserID: "u", Challenge: "challenge-a", ExpiresAt: T0.Add(120 * time.Second)}
+	check(t, s.CreateTicket(ctx, bound, T0))
+	for _, row := range []struct {
+		name   string
+		ticket ticket.Ticket
+		change func(*ticket.Redemption)
+		want   error
+	}{
+		{"guess", plain, func(r *ticket.Redemption) { r.Key = Key(T0, 99) }, ticket.ErrUnknown},
+		{"right hash, other time", plain, func(r *ticket.Redemption) { r.Key = Key(T0.Add(time.Millisecond), 1) }, ticket.ErrUnknown},
+		{"another pool", plain, func(r *ticket.Redemption) { r.PoolID = "q" }, ticket.ErrUnknown},
+		{"verifier without challenge", plain, func(r *ticket.Redemption) { r.Challenge = "challenge-a" }, ticket.ErrVerifier},
+		{"no verifier", bound, func(*ticket.Redemption) {}, ticket.ErrVerifier},
+		{"wrong verifier", bound, func(r *ticket.Redemption) { r.Challenge = "challenge-b" }, ticket.ErrVerifier},
+		{"expired", plain, func(r *ticket.Redemption) { r.Now = T0.Add(120 * time.Second) }, ticket.ErrExpired},
+	} {
+		r := attempt(row.ticket, T0.Add(time.Second), "lost")
+		row.change(&r)
+		_, err := s.RedeemTicket(ctx, r)
+		wantErr(t, row.name, err, row.want)
+		if !errors.Is(err, ticket.ErrInvalid) {
+			t.Errorf("%s: %v is not ErrInvalid", row.name, err)
+		}
+	}
+	check(t, second(s.RedeemTicket(ctx, attempt(plain, T0.Add(time.Second), "j1"))))
+	r := attempt(bound, T0.Add(time.Second), "j2")
+	r.Challenge = "challenge-a"
+	check(t, second(s.RedeemTicket(ctx, r)))
+	if n := must[userpool.User](t)(s.User(ctx, "p", "u")).Logins.Count; n != 2 {
+		t.Errorf("logins: %d, want 2", n)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// Without the verifier nothing can be learned of a ticket; a blocked user is
+// told so only by a ticket that is otherwise good.
+func testRedeemOrder(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	check(t, second(s.UpdateUser(ctx, "p", "u", func(u *userpool.User) error {
+		u.Blocked, u.NotBefore = true, T0.Add(time.Second)
+		return nil
+	})))
+	r := attempt(tk, T0.Add(2*time.Second), "j")
+	_, err := s.RedeemTicket(ctx, r)
+	wantErr(t, "blocked", err, userpool.ErrBlocked)
+	r.Challenge = "x"
+	_, err = s.RedeemTicket(ctx, r)
+	wantErr(t, "blocked, wrong verifier", err, ticket.ErrVerifier)
+	r = attempt(tk, T0.Add(120*time.Second), "j")
+	_, err = s.RedeemTicket(ctx, r)
+	wantErr(t, "blocked, expired", err, ticket.ErrExpired)
+	r.Challenge = "x"
+	_, err = s.RedeemTicket(ctx, r)
+	wantErr(t, "expired, wrong verifier", err, ticket.ErrVerifier)
+}
+
+func testRedeemBoundary(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	_, err := s.RedeemTicket(ctx, attempt(tk, tk.ExpiresAt, "j"))
+	wantErr(t, "at ExpiresAt", err, ticket.ErrExpired)
+	_, err = s.RedeemTicket(ctx, attempt(tk, tk.ExpiresAt.Add(-time.Millisecond), "j"))
+	wantErr(t, "a millisecond earlier", err, nil)
+}
+
+func testRedeemRace(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	race(t, s, tk, 64)
+	if n := must[userpool.User](t)(s.User(ctx, "p", "u")).Logins.Count; n != 1 {
+		t.Errorf("logins: %d, want 1", n)
+	}
+}
+
+// race redeems the ticket n times at once and wants one success.
+func race(t *testing.T, s store.Store, tk ticket.Ticket, n int) {
+	t.Helper()
+	var won, replayed atomic.Int32
+	together(n, func(i int) {
+		_, err := s.RedeemTicket(ctx, attempt(tk, T0.Add(time.Second), fmt.Sprint("j", i)))
+		switch {
+		case err == nil:
+			won.Add(1)
+		case errors.Is(err, ticket.ErrRedeemed):
+			replayed.Add(1)
+		default:
+			t.Error(err)
+		}
+	})
+	if won.Load() != 1 || int(replayed.Load()) != n-1 {
+		t.Errorf("%d at once: %d succeeded and %d were replays, want 1 and %d", n, won.Load(), replayed.Load(), n-1)
+	}
+}
+
+// Different tickets, a few attempts at each, all at once: refusals in a group
+// of writes must not disturb the others.
+func testRedeemManyRaces(t *testing.T, s store.Store) {
+	check(t, s.CreatePool(ctx, Pool("p")))
+	const users, tries = 40, 4
+	tickets := make([]ticket.Ticket, users)
+	for i := range tickets {
+		u := User("p", fmt.Sprint("u", i))
+		u.Logins = userpool.Logins{}
+		check(t, s.CreateUser(ctx, u))
+		tickets[i] = ticket.Ticket{Key: Key(T0, i), PoolID: "p", UserID: u.ID, ExpiresAt: T0.Add(time.Minute)}
+		check(t, s.CreateTicket(ctx, tickets[i], T0))
+	}
+	var won atomic.Int32
+	together(users*tries, func(i int) {
+		tk := tickets[i%users]
+		done, err := s.RedeemTicket(ctx, attempt(tk, T0, fmt.Sprint("j", i)))
+		if err == nil {
+			won.Add(1)
+			if done.User.ID != tk.UserID {
+				t.Errorf("ticket of %s gave %s", tk.UserID, done.User.ID)
+			}
+		} else if !errors.Is(err, ticket.ErrRedeemed) {
+			t.Error(err)
+		}
+	})
+	if won.Load() != users {
+		t.Errorf("%d tickets, %d attempts each: %d successes", users, tries, won.Load())
+	}
+}
+
+func revoked(t *testing.T, s store.Store, jti string, redeemed time.Time) bool {
+	t.Helper()
+	return must[bool](t)(s.TokenRevoked(ctx, jti, redeemed.Truncate(time.Second).Add(time.Hour)))
+}
+
+func testReplay(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	first := T0.Add(time.Second)
+	check(t, second(s.RedeemTicket(ctx, attempt(tk, first, "j1"))))
+	if revoked(t, s, "j1", first) {
+		t.Fatal("revoked before any replay")
+	}
+	// A replay is one after the ticket's end, too.
+	for i, now := range []time.Time{first, tk.ExpiresAt.Add(time.Minute)} {
+		done, err := s.RedeemTicket(ctx, attempt(tk, now, "j2"))
+		wantErr(t, "replay", err, ticket.ErrRedeemed)
+		if done.JTI != "j1" || !done.At.Equal(first) || done.Ticket.UserID != "u" || done.Revoked != (i == 0) {
+			t.Errorf("replay %d: %+v", i, done)
+		}
+	}
+	if !revoked(t, s, "j1", first) {
+		t.Error("the first token is not revoked")
+	}
+	if revoked(t, s, "j2", first) {
+		t.Error("a token that was never given is revoked")
+	}
+}
+
+func testReplayKeepsToken(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	check(t, second(s.RedeemTicket(ctx, attempt(tk, T0, "j1"))))
+	r := attempt(tk, T0, "j2")
+	r.RevokeOnReplay = false
+	done, err := s.RedeemTicket(ctx, r)
+	wantErr(t, "replay", err, ticket.ErrRedeemed)
+	if done.Revoked || revoked(t, s, "j1", T0) {
+		t.Error("revoked although the pool keeps tokens on replay")
+	}
+}
+
+func testInvalidReplay(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := ticket.Ticket{Key: Key(T0, 1), PoolID: "p", UserID: "u", Challenge: "c", ExpiresAt: T0.Add(time.Minute)}
+	check(t, s.CreateTicket(ctx, tk, T0))
+	r := attempt(tk, T0, "j1")
+	r.Challenge = "c"
+	check(t, second(s.RedeemTicket(ctx, r)))
+	r.Challenge = "wrong"
+	_, err := s.RedeemTicket(ctx, r)
+	wantErr(t, "wrong verifier", err, ticket.ErrVerifier)
+	r.Challenge, r.PoolID = "c", "q"
+	_, err = s.RedeemTicket(ctx, r)
+	wantErr(t, "another pool", err, ticket.ErrUnknown)
+	if revoked(t, s, "j1", T0) {
+		t.Error("an invalid replay revoked the token")
+	}
+}
+
+func testIdempotent(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	r := attempt(tk, T0.Add(time.Second), "j1")
+	r.Idempotency = [32]byte{1}
+	first := must[ticket.Redeemed](t)(s.RedeemTicket(ctx, r))
+	// What happens to the user afterwards does not change the answer.
+	check(t, second(s.UpdateUser(ctx, "p", "u", func(u *userpool.User) error { u.Profile.Nickname = "new"; return nil })))
+	check(t, second(s.RedeemTicket(ctx, attempt(issue(t, s, T0, 2), T0, "j9"))))
+
+	again := r
+	again.JTI, again.Now, again.Addr = "j2", tk.ExpiresAt.Add(-time.Millisecond), netip.MustParseAddr("192.0.2.1")
+	got := must[ticket.Redeemed](t)(s.RedeemTicket(ctx, again))
+	first.Repeated = true
+	same(t, "repeat", got, first)
+	if n := must[userpool.User](t)(s.User(ctx, "p", "u")).Logins.Count; n != 2 {
+		t.Errorf("logins after the repeat: %d, want 2", n)
+	}
+	if revoked(t, s, "j1", r.Now) {
+		t.Error("the repeat revoked the token")
+	}
+
+	late := again
+	late.Now = tk.ExpiresAt
+	_, err := s.RedeemTicket(ctx, late)
+	wantErr(t, "repeat at ExpiresAt", err, ticket.ErrRedeemed)
+
+	check(t, second(s.UpdateUser(ctx, "p", "u", func(u *userpool.User) error { u.Blocked = true; return nil })))
+	_, err = s.RedeemTicket(ctx, again)
+	wantErr(t, "repeat of a blocked user", err, userpool.ErrBlocked)
+}
+
+// Another key, or none, is a replay.
+func testIdempotentRace(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	var fresh, repeated atomic.Int32
+	together(32, func(i int) {
+		r := attempt(tk, T0, fmt.Sprint("j", i))
+		r.Idempotency = [32]byte{7}
+		done, err := s.RedeemTicket(ctx, r)
+		switch {
+		case err != nil:
+			t.Error(err)
+		case done.Repeated:
+			repeated.Add(1)
+		default:
+			fresh.Add(1)
+		}
+	})
+	if fresh.Load() != 1 || repeated.Load() != 31 {
+		t.Errorf("32 with one key: %d fresh, %d repeated, want 1 and 31", fresh.Load(), repeated.Load())
+	}
+	for name, key := range map[string][32]byte{"another key": {8}, "no key": {}} {
+		r := attempt(tk, T0, "j")
+		r.Idempotency = key
+		_, err := s.RedeemTicket(ctx, r)
+		wantErr(t, name, err, ticket.ErrRedeemed)
+	}
+	// A first success without a key cannot be repeated with one.
+	tk = issue(t, s, T0, 2)
+	check(t, second(s.RedeemTicket(ctx, attempt(tk, T0, "k"))))
+	_, err := s.RedeemTicket(ctx, attempt(tk, T0, "k"))
+	wantErr(t, "repeat without any key", err, ticket.ErrRedeemed)
+}
+
+func testSixthVoidsOldest(t *testing.T, s store.Store) {
+	seeded(t, s)
+	var all []ticket.Ticket
+	for i := range ticket.MaxLive + 2 {
+		all = append(all, issue(t, s, T0.Add(time.Duration(i)*time.Millisecond), i))
+	}
+	for i, tk := range all {
+		_, err := s.RedeemTicket(ctx, attempt(tk, T0.Add(time.Second), fmt.Sprint("j", i)))
+		var want error
+		if i < 2 {
+			want = ticket.ErrVoid
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("ticket %d of %d: got %v, want %v", i+1, len(all), err, want)
+		}
+	}
+}
+
+// Redeemed and expired tickets do not count among the live ones.
+func testRedeemedMakesRoom(t *testing.T, s store.Store) {
+	seeded(t, s)
+	first := issue(t, s, T0, 0)
+	for i := range 20 {
+		tk := issue(t, s, T0.Add(time.Second), 100+i)
+		check(t, second(s.RedeemTicket(ctx, attempt(tk, T0.Add(time.Second), fmt.Sprint("j", i)))))
+	}
+	check(t, second(s.RedeemTicket(ctx, attempt(first, T0.Add(2*time.Second), "first"))))
+
+	for i := range ticket.MaxLive {
+		issue(t, s, T0, 200+i)
+	}
+	later := T0.Add(121 * time.Second)
+	for i := range ticket.MaxLive {
+		tk := issue(t, s, later, 300+i)
+		defer func() { check(t, second(s.RedeemTicket(ctx, attempt(tk, later, fmt.Sprint("l", i))))) }()
+	}
+}
+
+func testSignOutVoids(t *testing.T, s store.Store) {
+	seeded(t, s)
+	before, after := issue(t, s, T0, 1), issue(t, s, T0.Add(time.Millisecond), 2)
+	check(t, second(s.UpdateUser(ctx, "p", "u", func(u *userpool.User) error { u.NotBefore = T0; return nil })))
+	_, err := s.RedeemTicket(ctx, attempt(before, T0.Add(time.Second), "j1"))
+	wantErr(t, "ticket of that moment", err, ticket.ErrVoid)
+	check(t, second(s.RedeemTicket(ctx, attempt(after, T0.Add(time.Second), "j2"))))
+}
+
+func testSweep(t *testing.T, s store.Store) {
+	seeded(t, s)
+	short := issue(t, s, T0, 1)
+	long := ticket.Ticket{Key: Key(T0, 2), PoolID: "p", UserID: "u", ExpiresAt: T0.Add(600 * time.Second)}
+	check(t, s.CreateTicket(ctx, long, T0))
+	check(t, second(s.RedeemTicket(ctx, attempt(short, T0, "j1"))))
+	_, err := s.RedeemTicket(ctx, attempt(short, T0, "j2"))
+	wantErr(t, "replay", err, ticket.ErrRedeemed)
+
+	sweep := func(now time.Time, limit, want int) {
+		t.Helper()
+		if n := must[int](t)(s.SweepTickets(ctx, now, limit)); n != want {
+			t.Errorf("sweep at T0+%v: %d, want %d", now.Sub(T0), n, want)
+		}
+	}
+	end := short.ExpiresAt.Add(ticket.RetainFor)
+	sweep(end.Add(-time.Millisecond), 100, 0)
+	_, err = s.RedeemTicket(ctx, attempt(short, end, "j2"))
+	wantErr(t, "replay just before the sweep", err, ticket.ErrRedeemed)
+	sweep(end, 100, 1)
+	_, err = s.RedeemTicket(ctx, attempt(short, end, "j2"))
+	wantErr(t, "swept ticket", err, ticket.ErrUnknown)
+	sweep(long.ExpiresAt.Add(ticket.RetainFor), 100, 1)
+
+	tokenEnd := T0.Truncate(time.Second).Add(time.Hour)
+	if !revoked(t, s, "j1", T0) {
+		t.Error("deny-list entry swept before its token's end")
+	}
+	sweep(tokenEnd.Add(-time.Millisecond), 100, 0)
+	sweep(tokenEnd, 100, 1)
+
+	for i := range 7 {
+		u := User("p", fmt.Sprint("s", i))
+		check(t, s.CreateUser(ctx, u))
+		check(t, s.CreateTicket(ctx, ticket.Ticket{Key: Key(T0, 10+i), PoolID: "p", UserID: u.ID, ExpiresAt: T0.Add(time.Minute)}, T0))
+	}
+	sweep(T0.Add(24*time.Hour), 5, 5)
+	sweep(T0.Add(24*time.Hour), 5, 2)
+}
