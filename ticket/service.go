@@ -186,7 +186,7 @@ func (s *Service) redeem(ctx context.Context, pool userpool.Pool, a Attempt, now
 	}
 	r := Redemption{
 		PoolID: pool.ID, Key: parseKey(a.Ticket), Addr: a.Addr, Now: now,
-		JTI: userpool.NewID(now), TokenExpiresAt: now.Truncate(time.Second).Add(pool.TokenLife()),
+		JTI: userpool.NewID(now), TokenExpiresAt: pool.TokenEnd(now),
 		RevokeOnReplay: !pool.KeepOnReplay,
 	}
 	if a.Verifier != "" {

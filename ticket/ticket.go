@@ -142,9 +142,11 @@ type Redemption struct {
 type Redeemed struct {
 	Ticket   Ticket
 	User     userpool.User // this login counted
-	JTI      string
-	At       time.Time // the first success; the token's iat
-	Repeated bool      // the answer of an earlier success with the same Idempotency-Key
+	At       time.Time     // of the first success; the token's iat
+	Repeated bool          // the answer of an earlier success with the same Idempotency-Key
+	// JTI and TokenExpiresAt name the token of the first success.
+	JTI            string
+	TokenExpiresAt time.Time
 	// Revoked, with ErrRedeemed, tells that this replay revoked the first
 	// token; it is true once.
 	Revoked bool

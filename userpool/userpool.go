@@ -118,6 +118,11 @@ func (s Settings) TokenLife() time.Duration {
 	return s.TokenTTL
 }
 
+// TokenEnd returns when a token issued at that time ends, a whole second.
+func (s Settings) TokenEnd(issued time.Time) time.Time {
+	return issued.UTC().Truncate(time.Second).Add(s.TokenLife())
+}
+
 // Alg returns the JWS algorithm of the pool's tokens.
 func (s Settings) Alg() string {
 	if s.TokenAlg == "" {

@@ -163,7 +163,7 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 	case err != nil:
 		return ticket.Redeemed{Ticket: r.Ticket}, err
 	}
-	return ticket.Redeemed{Ticket: r.Ticket, User: u, JTI: r.jti, At: r.redeemedAt}, nil
+	return ticket.Redeemed{Ticket: r.Ticket, User: u, JTI: r.jti, TokenExpiresAt: r.tokenEnd, At: r.redeemedAt}, nil
 }
 
 func without(list []liveTicket, k ticket.Key) []liveTicket {
@@ -182,7 +182,7 @@ func (r ticketRecord) answered() (ticket.Redeemed, error) {
 	if err != nil {
 		return ticket.Redeemed{}, corrupt(bucketTickets, err)
 	}
-	return ticket.Redeemed{Ticket: r.Ticket, User: u, JTI: r.jti, At: r.redeemedAt, Repeated: true}, nil
+	return ticket.Redeemed{Ticket: r.Ticket, User: u, JTI: r.jti, TokenExpiresAt: r.tokenEnd, At: r.redeemedAt, Repeated: true}, nil
 }
 
 // replay refuses a ticket that was redeemed before, and puts the token that it
@@ -205,7 +205,7 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 			return ticket.Redeemed{Ticket: r.Ticket}, err
 		}
 	}
-	return ticket.Redeemed{Ticket: r.Ticket, JTI: r.jti, At: r.redeemedAt, Revoked: revoked}, ticket.ErrRedeemed
+	return ticket.Redeemed{Ticket: r.Ticket, JTI: r.jti, TokenExpiresAt: r.tokenEnd, At: r.redeemedAt, Revoked: revoked}, ticket.ErrRedeemed
 }
 
 // SweepTickets implements ticket.Store.

@@ -58,7 +58,7 @@ func testRedeem(t *testing.T, s store.Store) {
 	got := must[ticket.Redeemed](t)(s.RedeemTicket(ctx, attempt(tk, now, "j1")))
 	want := User("p", "u")
 	want.Logins = userpool.Logins{Count: 1, Last: now, Addr: netip.MustParseAddr("203.0.113.7")}
-	same(t, "redeemed", got, ticket.Redeemed{Ticket: tk, User: want, JTI: "j1", At: now})
+	same(t, "redeemed", got, ticket.Redeemed{Ticket: tk, User: want, JTI: "j1", TokenExpiresAt: now.Truncate(time.Second).Add(time.Hour), At: now})
 	same(t, "stored user", must[userpool.User](t)(s.User(ctx, "p", "u")), want)
 
 	tk = issue(t, s, T0, 2)

@@ -1,0 +1,103 @@
+// Package admin is the operator's API, contract section 5: pools with their
+// settings and secrets, and the users of a pool. It is served on the admin
+// listener only and asks for the admin token.
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"app2wxapp/bridge/wire"
+	"app2wxapp/userpool"
+)
+
+const (
+	failuresPerMinute = 60 // wrong admin tokens from one address
+	defaultLimit      = 50
+	maxLimit          = 200
+)
+
+// ErrUnauthenticated is a call without the admin token.
+var ErrUnauthenticated = errors.New("admin: the admin token is missing or wrong")
+
+// Tokens makes sure that tokens can be signed; *token.Service does.
+type Tokens interface {
+	Prepare(ctx context.Context, alg string) error
+}
+
+// Config is what an API is made of; every field is required.
+type Config struct {
+	Pools  *userpool.Service
+	Tokens Tokens
+	Token  userpool.Secret // what callers show as Bearer
+	Now    func() time.Time
+}
+
+// API is the handlers.
+type API struct {
+	pools    *userpool.Service
+	tokens   Tokens
+	token    [sha256.Size]byte
+	now      func() time.Time
+	failures *userpool.Limiter[netip.Addr]
+}
+
+// New returns an API.
+func New(c Config) *API {
+	return &API{
+		pools: c.Pools, tokens: c.Tokens, token: sha256.Sum256([]byte(c.Token)), now: c.Now,
+		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
+	}
+}
+
+// Authenticate lets calls with the admin token pass.
+func (a *API) Authenticate(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		now := a.now()
+		addr, _ := netip.ParseAddr(c.RealIP())
+		addr = userpool.AddrKey(addr)
+		scheme, shown, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+		sum := sha256.Sum256([]byte(strings.TrimSpace(shown)))
+		if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1 {
+			return next(c)
+		}
+		if err := a.failures.Check(addr, now); err != nil {
+			return err
+		}
+		a.failures.Count(addr, now)
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, "Bearer")
+		return ErrUnauthenticated
+	}
+}
+
+// page reads limit and cursor of a list.
+func page(c echo.Context) (after string, limit int, err error) {
+	limit = defaultLimit
+	if text := c.QueryParam("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxLimit {
+			return "", 0, userpool.Invalid("limit", "must be 1 to 200", "必须在 1 到 200 之间")
+		}
+	}
+	after = c.QueryParam("cursor")
+	if after != "" && !userpool.ValidID(after) {
+		return "", 0, userpool.Invalid("cursor", "must be a nextCursor of an earlier answer", "必须为之前返回的 nextCursor")
+	}
+	return after, limit, nil
+}
+
+// list is a page of a list.
+type list[T any] struct {
+	Items      []T     `json:"items"`
+	NextCursor *string `json:"nextCursor"`
+}
+
+func created(c echo.Context, v any) error { return wire.Respond(c, http.StatusCreated, v) }

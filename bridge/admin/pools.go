@@ -1,0 +1,226 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"app2wxapp/bridge/wire"
+	"app2wxapp/userpool"
+)
+
+// pool is a pool as the API shows it: never its AppSecret, jwtSecret or the
+// secrets themselves.
+type pool struct {
+	ID             string       `json:"id"`
+	Name           string       `json:"name"`
+	AppID          string       `json:"appId"`
+	SecretRequired bool         `json:"secretRequired"`
+	TicketTTL      int          `json:"ticketTTL"` // seconds
+	PKCERequired   bool         `json:"pkceRequired"`
+	ResponseFormat string       `json:"responseFormat"`
+	RevokeOnReplay bool         `json:"revokeOnReplay"`
+	TokenTTL       int          `json:"tokenTTL"` // seconds
+	TokenAlg       string       `json:"tokenAlg"`
+	Signup         string       `json:"signup"`
+	MatchPhone     bool         `json:"matchPhone"`
+	PhoneRequired  bool         `json:"phoneRequired"`
+	AllowedApps    []string     `json:"allowedApps"`
+	Secrets        []poolSecret `json:"secrets"`
+	CreatedAt      string       `json:"createdAt"`
+	UpdatedAt      string       `json:"updatedAt"`
+}
+
+type poolSecret struct {
+	ID         string  `json:"id"`
+	CreatedAt  string  `json:"createdAt"`
+	LastUsedAt *string `json:"lastUsedAt"`
+}
+
+const (
+	formatUser     = "user"
+	formatEnvelope = "envelope"
+	signupOpen     = "open"
+)
+
+func poolOf(p userpool.Pool) pool {
+	out := pool{
+		ID: p.ID, Name: p.Name, AppID: p.AppID,
+		SecretRequired: !p.SecretOptional, TicketTTL: int(p.TicketLife().Seconds()), PKCERequired: p.PKCERequired,
+		ResponseFormat: formatUser, RevokeOnReplay: !p.KeepOnReplay, TokenTTL: int(p.TokenLife().Seconds()), TokenAlg: p.Alg(),
+		Signup: signupOpen, MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired,
+		AllowedApps: append([]string{}, p.AllowedApps...), Secrets: []poolSecret{},
+		CreatedAt: wire.Stamp(p.CreatedAt), UpdatedAt: wire.Stamp(p.UpdatedAt),
+	}
+	if p.Envelope {
+		out.ResponseFormat = formatEnvelope
+	}
+	if p.Signup != userpool.SignupOpen {
+		out.Signup = string(p.Signup)
+	}
+	for _, k := range p.Secrets {
+		out.Secrets = append(out.Secrets, poolSecret{k.ID, wire.Stamp(k.CreatedAt), wire.Time(k.LastUsedAt)})
+	}
+	return out
+}
+
+// settings are a merge patch of a pool's settings (RFC 7396): what is absent
+// stays, null means the default.
+type settings struct {
+	name, appID, appSecret, responseFormat, tokenAlg, signup           wire.Optional[string]
+	secretRequired, pkceRequired, revokeOnReplay, matchPhone, phoneReq wire.Optional[bool]
+	ticketTTL, tokenTTL                                                wire.Optional[int]
+	allowedApps                                                        wire.Optional[[]string]
+}
+
+func (s *settings) fields() wire.Fields {
+	return wire.Fields{
+		"name": &s.name, "appId": &s.appID, "appSecret": &s.appSecret, "responseFormat": &s.responseFormat,
+		"tokenAlg": &s.tokenAlg, "signup": &s.signup, "secretRequired": &s.secretRequired, "pkceRequired": &s.pkceRequired,
+		"revokeOnReplay": &s.revokeOnReplay, "matchPhone": &s.matchPhone, "phoneRequired": &s.phoneReq,
+		"ticketTTL": &s.ticketTTL, "tokenTTL": &s.tokenTTL, "allowedApps": &s.allowedApps,
+	}
+}
+
+// patch takes over the setting if it was given. Null is def, the zero value of
+// the wire's default.
+func patch[T, U any](o wire.Optional[T], to *U, def T, as func(T) U) {
+	switch {
+	case o.Null:
+		*to = as(def)
+	case o.Set:
+		*to = as(o.Value)
+	}
+}
+
+func same[T any](v T) T { return v }
+func not(b bool) bool   { return !b }
+
+// apply changes the settings. A value that no setting can have becomes one that
+// Validate refuses under the same name.
+func (s *settings) apply(to *userpool.Settings) error {
+	if f := s.responseFormat; f.Set && !f.Null && f.Value != formatUser && f.Value != formatEnvelope {
+		return userpool.Invalid("responseFormat", `must be "user" or "envelope"`, `必须为 "user" 或 "envelope"`)
+	}
+	for name, ttl := range map[string]wire.Optional[int]{"ticketTTL": s.ticketTTL, "tokenTTL": s.tokenTTL} {
+		// 0 is the default inside; to a caller it is a life of no length.
+		if ttl.Set && !ttl.Null && (ttl.Value <= 0 || ttl.Value > int(userpool.MaxTokenTTL.Seconds())) {
+			return userpool.Invalid(name, "must be a number of seconds within its range: ticketTTL 10 to 600, tokenTTL 60 to 315360000", "超出范围（秒）：ticketTTL 为 10 到 600，tokenTTL 为 60 到 315360000")
+		}
+	}
+	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
+	patch(s.name, &to.Name, "", same)
+	patch(s.appID, &to.AppID, "", same)
+	patch(s.appSecret, &to.AppSecret, "", func(v string) userpool.Secret { return userpool.Secret(v) })
+	patch(s.responseFormat, &to.Envelope, formatUser, func(v string) bool { return v == formatEnvelope })
+	patch(s.tokenAlg, &to.TokenAlg, userpool.DefaultTokenAlg, same)
+	patch(s.signup, &to.Signup, signupOpen, func(v string) userpool.Signup {
+		if v == signupOpen {
+			return userpool.SignupOpen
+		}
+		return userpool.Signup(v)
+	})
+	patch(s.secretRequired, &to.SecretOptional, true, not)
+	patch(s.pkceRequired, &to.PKCERequired, false, same)
+	patch(s.revokeOnReplay, &to.KeepOnReplay, true, not)
+	patch(s.matchPhone, &to.MatchPhone, false, same)
+	patch(s.phoneReq, &to.PhoneRequired, false, same)
+	patch(s.ticketTTL, &to.TicketTTL, 0, seconds)
+	patch(s.tokenTTL, &to.TokenTTL, 0, seconds)
+	patch(s.allowedApps, &to.AllowedApps, nil, same)
+	return nil
+}
+
+// CreatePool answers POST /admin/v1/pools.
+func (a *API) CreatePool(c echo.Context) error {
+	var id, jwtSecret string
+	var given settings
+	fields := given.fields()
+	fields["id"], fields["jwtSecret"] = &id, &jwtSecret
+	if err := wire.ReadStrict(c.Request(), fields); err != nil {
+		return err
+	}
+	n := userpool.NewPool{ID: id, JWTSecret: userpool.Secret(jwtSecret)}
+	if err := given.apply(&n.Settings); err != nil {
+		return err
+	}
+	p, secret, err := a.pools.CreatePool(c.Request().Context(), n)
+	if err != nil {
+		return err
+	}
+	if err := a.tokens.Prepare(c.Request().Context(), p.Alg()); err != nil {
+		return err
+	}
+	return created(c, struct {
+		Pool   pool   `json:"pool"`
+		Secret string `json:"secret"` // shown this once
+	}{poolOf(p), string(secret)})
+}
+
+// ListPools answers GET /admin/v1/pools.
+func (a *API) ListPools(c echo.Context) error {
+	after, limit, err := page(c)
+	if err != nil {
+		return err
+	}
+	pools, err := a.pools.Pools(c.Request().Context(), after, limit+1)
+	if err != nil {
+		return err
+	}
+	out := list[pool]{Items: []pool{}}
+	for i, p := range pools {
+		if i == limit {
+			out.NextCursor = &out.Items[i-1].ID
+			break
+		}
+		out.Items = append(out.Items, poolOf(p))
+	}
+	return wire.OK(c, out)
+}
+
+// ShowPool answers GET /admin/v1/pools/:id.
+func (a *API) ShowPool(c echo.Context) error {
+	p, err := a.pools.PoolWithUses(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return wire.OK(c, poolOf(p))
+}
+
+// PatchPool answers PATCH /admin/v1/pools/:id.
+func (a *API) PatchPool(c echo.Context) error {
+	var given settings
+	if err := wire.ReadStrict(c.Request(), given.fields()); err != nil {
+		return err
+	}
+	p, err := a.pools.UpdatePool(c.Request().Context(), c.Param("id"), given.apply)
+	if err != nil {
+		return err
+	}
+	if err := a.tokens.Prepare(c.Request().Context(), p.Alg()); err != nil {
+		return err
+	}
+	return wire.OK(c, poolOf(p))
+}
+
+// AddSecret answers POST /admin/v1/pools/:id/secrets.
+func (a *API) AddSecret(c echo.Context) error {
+	kept, secret, err := a.pools.AddSecret(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return created(c, struct {
+		ID        string `json:"id"`
+		Secret    string `json:"secret"` // shown this once
+		CreatedAt string `json:"createdAt"`
+	}{kept.ID, string(secret), wire.Stamp(kept.CreatedAt)})
+}
+
+// DeleteSecret answers DELETE /admin/v1/pools/:id/secrets/:secretId.
+func (a *API) DeleteSecret(c echo.Context) error {
+	if err := a.pools.DeleteSecret(c.Request().Context(), c.Param("id"), c.Param("secretId")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}

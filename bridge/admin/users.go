@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"app2wxapp/bridge/wire"
+	"app2wxapp/userpool"
+)
+
+// user is a user as the API shows it. The phone is masked.
+type user struct {
+	ID             string     `json:"id"`
+	PoolID         string     `json:"poolId"`
+	UnionID        string     `json:"unionid"`
+	Identities     []identity `json:"identities"`
+	Phone          string     `json:"phone"`
+	Nickname       string     `json:"nickname"`
+	Photo          string     `json:"photo"`
+	RegisterMethod string     `json:"registerMethod"`
+	Blocked        bool       `json:"blocked"`
+	LoginsCount    uint64     `json:"loginsCount"`
+	LastLogin      *string    `json:"lastLogin"`
+	LastIP         string     `json:"lastIP"`
+	SignedOutAt    *string    `json:"signedOutAt"` // tokens up to then are void
+	SignedUp       string     `json:"signedUp"`
+	UpdatedAt      string     `json:"updatedAt"`
+}
+
+type identity struct {
+	AppID  string `json:"appId"`
+	OpenID string `json:"openid"`
+}
+
+func userOf(u userpool.User) user {
+	out := user{
+		ID: u.ID, PoolID: u.PoolID, UnionID: u.UnionID, Identities: []identity{}, Phone: u.Phone.Masked(),
+		Nickname: u.Profile.Nickname, Photo: u.Profile.AvatarURL, RegisterMethod: u.RegisterMethod, Blocked: u.Blocked,
+		LoginsCount: u.Logins.Count, LastLogin: wire.Time(u.Logins.Last), SignedOutAt: wire.Time(u.NotBefore),
+		SignedUp: wire.Stamp(u.SignedUp), UpdatedAt: wire.Stamp(u.UpdatedAt),
+	}
+	if u.Logins.Addr.IsValid() {
+		out.LastIP = u.Logins.Addr.String()
+	}
+	for _, id := range u.Identities {
+		out.Identities = append(out.Identities, identity(id))
+	}
+	return out
+}
+
+// CreateUser answers POST /admin/v1/pools/:id/users: a user who moves here,
+// with the id they had.
+func (a *API) CreateUser(c echo.Context) error {
+	u := userpool.User{PoolID: c.Param("id")}
+	var openid, phone string
+	if err := wire.ReadStrict(c.Request(), wire.Fields{
+		"id": &u.ID, "unionid": &u.UnionID, "openid": &openid, "phone": &phone,
+		"nickname": &u.Profile.Nickname, "photo": &u.Profile.AvatarURL, "registerMethod": &u.RegisterMethod,
+	}); err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	p, err := a.pools.Pool(ctx, u.PoolID)
+	if err != nil {
+		return err
+	}
+	if openid != "" {
+		u.Identities = []userpool.Identity{{AppID: p.AppID, OpenID: openid}}
+	}
+	u.Phone = userpool.Phone(phone)
+	if u, err = a.pools.CreateUser(ctx, u); err != nil {
+		return err
+	}
+	return created(c, userOf(u))
+}
+
+// ShowUser answers GET /admin/v1/pools/:id/users/:userId.
+func (a *API) ShowUser(c echo.Context) error {
+	u, err := a.pools.User(c.Request().Context(), c.Param("id"), c.Param("userId"))
+	return answerUser(c, u, err)
+}
+
+// PatchUser answers PATCH /admin/v1/pools/:id/users/:userId.
+func (a *API) PatchUser(c echo.Context) error {
+	var blocked wire.Optional[bool]
+	if err := wire.ReadStrict(c.Request(), wire.Fields{"blocked": &blocked}); err != nil {
+		return err
+	}
+	if !blocked.Set {
+		return a.ShowUser(c)
+	}
+	u, err := a.pools.SetBlocked(c.Request().Context(), c.Param("id"), c.Param("userId"), blocked.Value)
+	return answerUser(c, u, err)
+}
+
+// RevokeUser answers POST /admin/v1/pools/:id/users/:userId/revoke: signed out
+// everywhere.
+func (a *API) RevokeUser(c echo.Context) error {
+	u, err := a.pools.SignOut(c.Request().Context(), c.Param("id"), c.Param("userId"))
+	return answerUser(c, u, err)
+}
+
+func answerUser(c echo.Context, u userpool.User, err error) error {
+	if err != nil {
+		return err
+	}
+	return wire.OK(c, userOf(u))
+}

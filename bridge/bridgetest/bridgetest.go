@@ -1,0 +1,271 @@
+// Package bridgetest runs a whole bridge for tests: real HTTP on loopback, a
+// bolt store in a temporary folder, a simulated WeChat, and a clock to turn.
+package bridgetest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"app2wxapp/bridge"
+	"app2wxapp/store"
+	"app2wxapp/userpool"
+	"app2wxapp/wechat"
+	"app2wxapp/wechat/sandbox"
+)
+
+// What every Bridge has.
+const (
+	AppID      = "wx0123456789abcdef"
+	AppSecret  = "planted-app-secret-0123456789abcdef"
+	Platform   = "platform"
+	AdminToken = "planted-admin-token-0123456789abcdef"
+)
+
+// T0 is where the clock begins.
+var T0 = time.Date(2026, 11, 20, 8, 30, 0, 412e6, time.UTC)
+
+// Bridge is a running bridge.
+type Bridge struct {
+	URL, AdminURL string
+	WeChat        *sandbox.Server
+	Store         store.Store
+	Clock         *Clock
+	Log           *Log
+	Server        *bridge.Server
+
+	t testing.TB
+}
+
+// Option changes how a Bridge is made.
+type Option func(*bridge.Config)
+
+// TrustProxies lets callers on loopback say who they are in X-Forwarded-For.
+func TrustProxies(c *bridge.Config) {
+	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+}
+
+// WithStore puts something before the store, to make it fail.
+func WithStore(wrap func(bridge.Store) bridge.Store) Option {
+	return func(c *bridge.Config) { c.Store = wrap(c.Store) }
+}
+
+// New starts a bridge that ends with the test.
+func New(t testing.TB, options ...Option) *Bridge {
+	t.Helper()
+	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t}
+	log := slog.New(slog.NewJSONHandler(b.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	reg := prometheus.NewRegistry()
+
+	st, err := store.Open(store.Config{URL: "bolt:" + filepath.Join(t.TempDir(), "data", "store.db"), Key: [32]byte{7}, Log: log, Reg: reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Store = st
+	b.WeChat = sandbox.New(sandbox.Config{Now: b.Clock.Now})
+	b.WeChat.AddApp(sandbox.App{ID: AppID, Secret: AppSecret, Platform: Platform})
+	weixin := httptest.NewServer(b.WeChat)
+
+	public, admin := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
+	b.URL, b.AdminURL = "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
+	c := bridge.Config{
+		Store:         st,
+		WeChat:        wechat.New(wechat.Config{BaseURL: weixin.URL, Timeout: time.Second, Now: b.Clock.Now}),
+		WeChatTimeout: time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
+	}
+	for _, o := range options {
+		o(&c)
+	}
+	b.Server = bridge.New(c)
+	public.Config.Handler, admin.Config.Handler = b.Server.Public(), b.Server.Admin()
+	public.Start()
+	admin.Start()
+	t.Cleanup(func() {
+		public.Close()
+		admin.Close()
+		weixin.Close()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// Pool is a pool of a Bridge and a secret of it.
+type Pool struct{ ID, Secret string }
+
+// NewPool creates a pool; settings are JSON members to add, such as
+// `"ticketTTL": 10`.
+func (b *Bridge) NewPool(settings ...string) Pool {
+	b.t.Helper()
+	members := append([]string{`"name":"Demo"`, `"appId":"` + AppID + `"`, `"appSecret":"` + AppSecret + `"`}, settings...)
+	var out struct {
+		Pool   struct{ ID string }
+		Secret string
+	}
+	r := b.Admin("POST", "/admin/v1/pools", "{"+strings.Join(members, ",")+"}")
+	r.Want(201).Decode(&out)
+	return Pool{out.Pool.ID, out.Secret}
+}
+
+// Ticket signs a user in, who has no phone, and returns the ticket. members are
+// JSON members to add to the request.
+func (b *Bridge) Ticket(p Pool, user string, members ...string) string {
+	b.t.Helper()
+	var out struct{ Ticket string }
+	b.Issue(p, user, members...).Want(200).Decode(&out)
+	return out.Ticket
+}
+
+// Issue asks for a ticket.
+func (b *Bridge) Issue(p Pool, user string, members ...string) Response {
+	b.t.Helper()
+	members = append([]string{fmt.Sprintf(`"code":%q`, b.WeChat.LoginCode(AppID, user))}, members...)
+	return b.Post("/oauth/app2wxapp/ticket/"+p.ID, "{"+strings.Join(members, ",")+"}")
+}
+
+// PhoneCode returns a member for Issue: the user lets the phone be known.
+func (b *Bridge) PhoneCode(user, phone string) string {
+	return fmt.Sprintf(`"phoneCode":%q`, b.WeChat.PhoneCode(AppID, user, phone))
+}
+
+// Redeem redeems a ticket with the pool's secret; members are JSON members to
+// add.
+func (b *Bridge) Redeem(p Pool, ticket string, members ...string) Response {
+	b.t.Helper()
+	members = append([]string{fmt.Sprintf(`"ticket":%q,"secret":%q`, ticket, p.Secret)}, members...)
+	return b.Post("/oauth/app2wxapp/auth/"+p.ID, "{"+strings.Join(members, ",")+"}")
+}
+
+// Post posts JSON to the public listener; headers are given as "Name: value".
+func (b *Bridge) Post(path, body string, headers ...string) Response {
+	b.t.Helper()
+	return b.Do("POST", b.URL+path, body, append([]string{"Content-Type: application/json"}, headers...)...)
+}
+
+// Admin calls the admin listener with the admin token.
+func (b *Bridge) Admin(method, path, body string) Response {
+	b.t.Helper()
+	return b.Do(method, b.AdminURL+path, body, "Content-Type: application/json", "Authorization: Bearer "+AdminToken)
+}
+
+// Do makes a request.
+func (b *Bridge) Do(method, url, body string, headers ...string) Response {
+	b.t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Add(name, value)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return Response{Status: res.StatusCode, Header: res.Header, Body: string(text), t: b.t}
+}
+
+// Response is an answer, read to its end.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   string
+
+	t testing.TB
+}
+
+// Want fails the test unless the status is the wanted one.
+func (r Response) Want(status int) Response {
+	r.t.Helper()
+	if r.Status != status {
+		r.t.Fatalf("got %d %s, want %d", r.Status, r.Body, status)
+	}
+	return r
+}
+
+// WantError fails the test unless the answer is this error of the contract.
+func (r Response) WantError(status, code int, slug string) Response {
+	r.t.Helper()
+	var got struct {
+		Code                      int
+		Error, Message, RequestID string
+	}
+	if err := json.Unmarshal([]byte(r.Body), &got); err != nil {
+		r.t.Errorf("got %d %q, want the error %s as JSON", r.Status, r.Body, slug)
+		return r
+	}
+	if r.Status != status || got.Code != code || got.Error != slug {
+		r.t.Errorf("got %d %s, want %d %d %s", r.Status, r.Body, status, code, slug)
+	}
+	if got.Message == "" || got.RequestID == "" || got.RequestID != r.Header.Get("X-Request-Id") {
+		r.t.Errorf("error %s: message %q, requestId %q, X-Request-Id %q", slug, got.Message, got.RequestID, r.Header.Get("X-Request-Id"))
+	}
+	return r
+}
+
+// Decode reads the JSON into v.
+func (r Response) Decode(v any) {
+	r.t.Helper()
+	if err := json.Unmarshal([]byte(r.Body), v); err != nil {
+		r.t.Fatalf("decode %q: %v", r.Body, err)
+	}
+}
+
+// Clock is a clock that stands until it is turned.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// Now returns the clock's time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Turn moves the clock.
+func (c *Clock) Turn(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// Log is what the bridge logged.
+type Log struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+var _ userpool.WeChat = (*wechat.Client)(nil)

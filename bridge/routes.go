@@ -1,0 +1,49 @@
+package bridge
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"app2wxapp/bridge/admin"
+)
+
+// Every URL of the program.
+
+func (s *Server) publicRoutes(e *echo.Echo) http.Handler {
+	// Authing's app2wxapp: contract sections 4.1, 4.2 and 4.4.
+	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue)
+	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem)
+	e.GET("/authing/token", s.checkToken)
+
+	e.GET("/.well-known/jwks.json", s.jwks)
+
+	s.healthRoutes(e)
+	return e
+}
+
+func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.API) http.Handler {
+	v1 := e.Group("/admin/v1", api.Authenticate)
+	v1.POST("/pools", api.CreatePool)
+	v1.GET("/pools", api.ListPools)
+	v1.GET("/pools/:id", api.ShowPool)
+	v1.PATCH("/pools/:id", api.PatchPool)
+	v1.POST("/pools/:id/secrets", api.AddSecret)
+	v1.DELETE("/pools/:id/secrets/:secretId", api.DeleteSecret)
+	v1.POST("/pools/:id/users", api.CreateUser)
+	v1.GET("/pools/:id/users/:userId", api.ShowUser)
+	v1.PATCH("/pools/:id/users/:userId", api.PatchUser)
+	v1.POST("/pools/:id/users/:userId/revoke", api.RevokeUser)
+
+	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))
+
+	s.healthRoutes(e)
+	return e
+}
+
+func (s *Server) healthRoutes(e *echo.Echo) {
+	e.GET("/healthz", s.healthz)
+	e.GET("/readyz", s.readyz)
+}

@@ -1,0 +1,105 @@
+package wire
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/text/language"
+
+	"app2wxapp/ticket"
+	"app2wxapp/userpool"
+)
+
+// Problem is an error as a caller sees it.
+type Problem struct {
+	Status int    // HTTP
+	Code   int    // Authing's number where it has a fitting one
+	Slug   string // stable, for programs
+	ZH, EN string // for people
+	// RetryAfter is when to try again, 0 if that is no use.
+	RetryAfter time.Duration
+}
+
+// Message returns the text in the language of the request.
+func (p Problem) Message(r *http.Request) string {
+	if English(r) {
+		return p.EN
+	}
+	return p.ZH
+}
+
+// Problems that are no domain errors.
+var (
+	NotFound         = Problem{Status: 404, Code: 4040, Slug: "not_found", ZH: "没有这个地址", EN: "there is nothing at this address"}
+	MethodNotAllowed = Problem{Status: 405, Code: 4050, Slug: "method_not_allowed", ZH: "不支持该请求方法，见 Allow 响应头", EN: "this method is not allowed here; see the Allow header"}
+	Unauthenticated  = Problem{Status: 401, Code: 2020, Slug: "unauthenticated", ZH: "未登录", EN: "a Bearer token is required"}
+	ServerError      = Problem{Status: 500, Code: 1000, Slug: "server_error", ZH: "系统繁忙，请把 requestId 告诉运维人员", EN: "an error of ours; give the requestId to the operator"}
+)
+
+// table maps the domain's errors to what a caller sees: contract section 4.3.
+// The first that fits counts. What is not in it is a ServerError.
+var table = []struct {
+	err error
+	Problem
+}{
+	{ErrTooLarge, Problem{Status: 413, Code: 4130, Slug: "too_large", ZH: "请求体不能超过 64 KiB", EN: "the body must not exceed 64 KiB"}},
+	{ErrMediaType, Problem{Status: 415, Code: 4150, Slug: "unsupported_media_type", ZH: "请求体必须为 application/json（UTF-8，不压缩）", EN: "the body must be application/json (UTF-8, not compressed)"}},
+	{ticket.ErrInvalid, Problem{Status: 400, Code: 4001, Slug: "invalid_ticket", ZH: "票据无效、已过期或已使用，请重新登录", EN: "the ticket is invalid, expired or used; sign in again"}},
+	{userpool.ErrCode, Problem{Status: 400, Code: 4002, Slug: "invalid_code", ZH: "微信拒绝了该 code，请重新调用 wx.login（手机号 code 需用户重新点击）", EN: "WeChat refused the code; call wx.login again (a phone code needs a new tap)"}},
+	{userpool.ErrSecretRequired, Problem{Status: 401, Code: 4010, Slug: "secret_required", ZH: "该用户池要求密钥（请求体的 secret），请由应用服务器换取", EN: "this user pool demands its secret (secret in the body); redeem from your server"}},
+	{userpool.ErrSecretWrong, Problem{Status: 401, Code: 4011, Slug: "invalid_secret", ZH: "用户池密钥不正确", EN: "the user pool secret is wrong"}},
+	{userpool.ErrBlocked, Problem{Status: 403, Code: 2005, Slug: "user_blocked", ZH: "该用户已被锁定", EN: "this user is blocked"}},
+	{userpool.ErrSignupClosed, Problem{Status: 403, Code: 4031, Slug: "signup_closed", ZH: "该用户池只允许已有用户登录", EN: "this user pool takes no new users"}},
+	{userpool.ErrWeChatRisk, Problem{Status: 403, Code: 4032, Slug: "wechat_risk", ZH: "微信判定该用户为高风险，拒绝登录", EN: "WeChat refuses this user as high-risk"}},
+	{userpool.ErrAppNotAllowed, Problem{Status: 403, Code: 4033, Slug: "app_not_allowed", ZH: "发起的应用不在该用户池的 allowedApps 中", EN: "the launching app is not in this user pool's allowedApps"}},
+	{userpool.ErrPhoneRequired, Problem{Status: 403, Code: 4034, Slug: "phone_required", ZH: "该用户池要求手机号，请带 phoneCode 重试", EN: "this user pool requires a phone number; send phoneCode"}},
+	{userpool.ErrPoolNotFound, Problem{Status: 404, Code: 2224, Slug: "pool_not_found", ZH: "用户池不存在", EN: "there is no such user pool"}},
+	{userpool.ErrUserNotFound, Problem{Status: 404, Code: 2004, Slug: "user_not_found", ZH: "用户不存在", EN: "there is no such user"}},
+	{userpool.ErrSecretNotFound, Problem{Status: 404, Code: 4041, Slug: "secret_not_found", ZH: "没有这个密钥", EN: "there is no such secret"}},
+	{userpool.ErrPoolExists, Problem{Status: 409, Code: 4090, Slug: "pool_exists", ZH: "该 id 的用户池已存在", EN: "a user pool with this id exists"}},
+	{userpool.ErrUserExists, Problem{Status: 409, Code: 2026, Slug: "user_exists", ZH: "该 id、unionid 或 openid 的用户已存在", EN: "a user with this id, unionid or openid exists"}},
+	{userpool.ErrSecretLimit, Problem{Status: 409, Code: 4091, Slug: "secret_limit", ZH: "已有两个有效密钥，请先删除一个", EN: "there are two live secrets; delete one first"}},
+	{userpool.ErrRateLimited, Problem{Status: 429, Code: 4290, Slug: "rate_limited", ZH: "尝试过于频繁，请稍后再试", EN: "too many attempts; try again later", RetryAfter: time.Second}},
+	{userpool.ErrWeChatUnavailable, Problem{Status: 502, Code: 5020, Slug: "wechat_unavailable", ZH: "微信暂时不可用，请重新调用 wx.login 后再试", EN: "WeChat does not answer; call wx.login again and retry"}},
+	{userpool.ErrUnavailable, Problem{Status: 503, Code: 5030, Slug: "unavailable", ZH: "服务暂时不可用，请稍后再试", EN: "temporarily unavailable; try again", RetryAfter: time.Second}},
+}
+
+// ProblemOf translates an error of the domain.
+func ProblemOf(err error) Problem {
+	if bad := (*userpool.InvalidError)(nil); errors.As(err, &bad) {
+		return Problem{Status: 400, Code: 2231, Slug: "invalid_request", ZH: "参数错误：" + bad.Field + " " + bad.ZH, EN: "invalid request: " + bad.Field + " " + bad.EN}
+	}
+	for _, row := range table {
+		if errors.Is(err, row.err) {
+			p := row.Problem
+			if limit := (*userpool.RateLimitError)(nil); errors.As(err, &limit) {
+				p.RetryAfter = limit.RetryAfter
+			}
+			return p
+		}
+	}
+	return ServerError
+}
+
+// SetRetryAfter sets the header in whole seconds, rounded up, if the problem
+// passes (RFC 9110 §10.2.3).
+func (p Problem) SetRetryAfter(h http.Header) {
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
+	}
+}
+
+var languages = language.NewMatcher([]language.Tag{language.Chinese, language.English})
+
+// English tells whether the request prefers English to Chinese.
+func English(r *http.Request) bool {
+	accept := r.Header.Get("Accept-Language")
+	if accept == "" || len(accept) > 200 {
+		return false
+	}
+	_, i := language.MatchStrings(languages, accept)
+	return i == 1
+}

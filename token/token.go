@@ -1,0 +1,172 @@
+// Package token makes and checks the JWT that an app gets for a ticket.
+//
+// Service.Issue makes one, Service.Verify checks one, Service.JWKS publishes
+// what others need to check one without asking. The claims are Authing's,
+// followed by the registered ones of RFC 7519:
+//
+//	{"data":{"unionid":…,"id":…,"clientId":…},"iat":…,"exp":…,
+//	 "iss":…,"sub":…,"aud":…,"jti":…}
+//
+// data.clientId and aud are the pool, data.id and sub the user. The pool's
+// setting chooses the algorithm:
+//
+//	HS256                  the pool's jwtSecret; no kid, never in the JWKS
+//	RS256, ES256, EdDSA    the newest key of the store for it, named by kid
+//
+// A key is used with one algorithm, and the key decides which; the header of a
+// token can only agree (RFC 8725 §3.1). Who verifies with the JWKS alone sees
+// neither revocation nor a blocked user: Verify sees both.
+package token
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"app2wxapp/userpool"
+)
+
+// Why Verify refuses a token. Any other error of it is the store's.
+var (
+	ErrMissing = errors.New("token: missing")
+	ErrExpired = errors.New("token: expired")
+	ErrInvalid = errors.New("token: invalid")
+)
+
+// ErrAlg is returned for an algorithm other than HS256, RS256, ES256, EdDSA.
+var ErrAlg = errors.New("token: algorithm must be HS256, RS256, ES256 or EdDSA")
+
+// encoding is strict, so that a token has one spelling.
+var encoding = base64.RawURLEncoding.Strict()
+
+// Config is what a Service needs to know.
+type Config struct {
+	Issuer string           // the iss claim: the server's public URL
+	Now    func() time.Time // nil means time.Now
+}
+
+// Service makes and checks tokens. Its methods may be called concurrently.
+type Service struct {
+	store  Store
+	users  Users
+	issuer string
+	now    func() time.Time
+	ring   *keyring
+}
+
+// New returns a Service. It reads nothing until it is asked for something.
+func New(store Store, users Users, cfg Config) *Service {
+	now := cfg.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Service{
+		store:  store,
+		users:  users,
+		issuer: cfg.Issuer,
+		now:    now,
+		ring:   &keyring{store: store, now: now},
+	}
+}
+
+// Token is a signed token. Its times are whole seconds, as in its claims.
+type Token struct {
+	Raw       string // the JWS compact serialization, RFC 7515 §3.1
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+}
+
+// payload is the claims set in the order in which it is written. The four
+// pointers are nil in a token that Authing made.
+type payload struct {
+	Data struct {
+		UnionID  string `json:"unionid"`
+		ID       string `json:"id"`
+		ClientID string `json:"clientId"`
+	} `json:"data"`
+	IssuedAt  int64   `json:"iat"`
+	ExpiresAt int64   `json:"exp"`
+	Issuer    *string `json:"iss"`
+	Subject   *string `json:"sub"`
+	Audience  *string `json:"aud"`
+	ID        *string `json:"jti"`
+}
+
+// Stamp is what makes one token differ from the next of the same user. Its
+// times are whole seconds in the token.
+type Stamp struct {
+	ID        string // the jti, of userpool.NewID
+	IssuedAt  time.Time
+	ExpiresAt time.Time // from this instant on the token is expired
+}
+
+// Issue returns the user's token of the pool.
+//
+// The same arguments give the same bytes, whatever the algorithm, as long as no
+// newer signing key comes in between: an idempotent repeat of a redemption is
+// answered by calling Issue again. The key of RS256, ES256 and EdDSA is made if
+// there is none; see Prepare.
+func (s *Service) Issue(ctx context.Context, pool userpool.Pool, user userpool.User, stamp Stamp) (Token, error) {
+	if _, ok := idTime(stamp.ID); !ok {
+		return Token{}, fmt.Errorf("issue token: jti %q is not of NewID", stamp.ID)
+	}
+	k, err := s.signingKey(ctx, pool)
+	if err != nil {
+		return Token{}, fmt.Errorf("issue token: %w", err)
+	}
+	t := Token{IssuedAt: stamp.IssuedAt.UTC().Truncate(time.Second), ExpiresAt: stamp.ExpiresAt.UTC().Truncate(time.Second)}
+	p := &payload{
+		IssuedAt:  t.IssuedAt.Unix(),
+		ExpiresAt: t.ExpiresAt.Unix(),
+		Issuer:    &s.issuer,
+		ID:        &stamp.ID,
+	}
+	p.Data.UnionID, p.Data.ID, p.Data.ClientID = user.UnionID, user.ID, pool.ID
+	p.Subject, p.Audience = &p.Data.ID, &p.Data.ClientID
+	if t.Raw, err = seal(k, p); err != nil {
+		return Token{}, fmt.Errorf("issue token: %w", err)
+	}
+	return t, nil
+}
+
+// Prepare makes sure that there is a key for the algorithm, so that the first
+// login need not wait for one: an RS256 key takes about a second to make. It
+// returns ErrAlg for an algorithm that no pool can have.
+func (s *Service) Prepare(ctx context.Context, alg string) error {
+	if alg == algHS256 {
+		return nil // every pool has its own key from the start
+	}
+	if _, err := s.ring.signer(ctx, alg); err != nil {
+		return fmt.Errorf("prepare %s key: %w", alg, err)
+	}
+	return nil
+}
+
+// signingKey returns the key that signs the pool's tokens now.
+func (s *Service) signingKey(ctx context.Context, pool userpool.Pool) (key, error) {
+	if alg := pool.Alg(); alg != algHS256 {
+		return s.ring.signer(ctx, alg)
+	}
+	return hmacKeyOf(pool)
+}
+
+// seal returns the claims as a token signed with k.
+func seal(k key, p *payload) (string, error) {
+	claims, err := json.Marshal(p)
+	if err != nil {
+		return "", err
+	}
+	raw := make([]byte, 0, 1024) // most tokens fit
+	raw = append(raw, k.header()...)
+	raw = append(raw, '.')
+	raw = encoding.AppendEncode(raw, claims)
+	sig, err := k.sign(raw)
+	if err != nil {
+		return "", err
+	}
+	raw = append(raw, '.')
+	return string(encoding.AppendEncode(raw, sig)), nil
+}
