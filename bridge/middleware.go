@@ -123,7 +123,7 @@ func (s *Server) logRequest(c echo.Context, route, method string, status int, to
 	}
 	pool, _ := c.Get(keyPool).(string)
 	s.log.LogAttrs(ctx, level, "request", slog.String("route", route), slog.String("method", method), slog.Int("status", status),
-		slog.String("error", outcome), slog.Duration("took", took), slog.String("pool", pool), slog.String("request_id", requestID(c)))
+		slog.String("error", outcome), slog.Float64("seconds", took.Seconds()), slog.String("pool", pool), slog.String("request_id", requestID(c)))
 }
 
 type metrics struct {

@@ -25,17 +25,19 @@ func (s *Server) publicRoutes(e *echo.Echo) http.Handler {
 }
 
 func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.API) http.Handler {
-	v1 := e.Group("/admin/v1", api.Authenticate)
-	v1.POST("/pools", api.CreatePool)
-	v1.GET("/pools", api.ListPools)
-	v1.GET("/pools/:id", api.ShowPool)
-	v1.PATCH("/pools/:id", api.PatchPool)
-	v1.POST("/pools/:id/secrets", api.AddSecret)
-	v1.DELETE("/pools/:id/secrets/:secretId", api.DeleteSecret)
-	v1.POST("/pools/:id/users", api.CreateUser)
-	v1.GET("/pools/:id/users/:userId", api.ShowUser)
-	v1.PATCH("/pools/:id/users/:userId", api.PatchUser)
-	v1.POST("/pools/:id/users/:userId/revoke", api.RevokeUser)
+	// Each route has the check of its own: a group with middleware would answer
+	// a wrong method with 404.
+	v1 := func(method, path string, h echo.HandlerFunc) { e.Add(method, "/admin/v1"+path, h, api.Authenticate) }
+	v1(http.MethodPost, "/pools", api.CreatePool)
+	v1(http.MethodGet, "/pools", api.ListPools)
+	v1(http.MethodGet, "/pools/:id", api.ShowPool)
+	v1(http.MethodPatch, "/pools/:id", api.PatchPool)
+	v1(http.MethodPost, "/pools/:id/secrets", api.AddSecret)
+	v1(http.MethodDelete, "/pools/:id/secrets/:secretId", api.DeleteSecret)
+	v1(http.MethodPost, "/pools/:id/users", api.CreateUser)
+	v1(http.MethodGet, "/pools/:id/users/:userId", api.ShowUser)
+	v1(http.MethodPatch, "/pools/:id/users/:userId", api.PatchUser)
+	v1(http.MethodPost, "/pools/:id/users/:userId/revoke", api.RevokeUser)
 
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))
 

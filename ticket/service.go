@@ -127,8 +127,9 @@ func (r Request) validate(pool userpool.Pool) error {
 }
 
 func validChallenge(s string) bool {
-	b, err := encoding.DecodeString(s)
-	return err == nil && len(b) == sha256.Size
+	// The decoder passes over line ends, so the length must be checked as well.
+	_, err := encoding.DecodeString(s)
+	return err == nil && len(s) == encoding.EncodedLen(sha256.Size)
 }
 
 // unreserved tells whether s has only the unreserved characters of RFC 3986
@@ -161,7 +162,7 @@ func (s *Service) Redeem(ctx context.Context, pool userpool.Pool, a Attempt) (Re
 	done, proved, err := s.redeem(ctx, pool, a, now)
 	s.metrics.redeemed.WithLabelValues(pool.ID, result(done, err)).Inc()
 	switch {
-	case err == nil:
+	case err == nil && !done.Repeated:
 		s.metrics.age.Observe(done.Ticket.AgeRatio(now))
 	case counts(err) && !proved:
 		// Only a stranger's failures count: an app server that shows the right

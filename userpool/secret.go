@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -22,9 +24,12 @@ const redacted = "***"
 type Secret string
 
 func (Secret) String() string               { return redacted }
-func (Secret) GoString() string             { return redacted }
 func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Format is for every verb: fmt asks String for some of them only, and shows
+// the text itself for the others.
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // NewSecret returns 256 bits of randomness as unpadded base64url, 43
 // characters.
@@ -60,9 +65,11 @@ func match(live []PoolSecret, shown string) int {
 type Phone string
 
 func (p Phone) String() string               { return p.Masked() }
-func (p Phone) GoString() string             { return p.Masked() }
 func (p Phone) LogValue() slog.Value         { return slog.StringValue(p.Masked()) }
 func (p Phone) MarshalText() ([]byte, error) { return []byte(p.Masked()), nil }
+
+// Format is for every verb, as Secret's.
+func (p Phone) Format(f fmt.State, _ rune) { io.WriteString(f, p.Masked()) }
 
 // Local returns the number as it is written where the pool's apps live: a
 // mainland number without +86, any other one in E.164.

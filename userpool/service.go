@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -213,11 +214,14 @@ func (s *Service) Authenticate(pool Pool, secret string) (proved bool, err error
 }
 
 func (s *Service) noteUse(poolID, secretID string) {
+	now := s.now().UnixMilli()
 	u, ok := s.uses.Load(secretID)
 	if !ok {
-		u, _ = s.uses.LoadOrStore(secretID, &secretUse{poolID: poolID})
+		first := &secretUse{poolID: poolID}
+		first.last.Store(now) // before others see it
+		u, _ = s.uses.LoadOrStore(secretID, first)
 	}
-	u.(*secretUse).last.Store(s.now().UnixMilli())
+	u.(*secretUse).last.Store(now)
 }
 
 // withUses returns the secrets with the last use that this process knows.
@@ -246,7 +250,8 @@ func (s *Service) PoolWithUses(ctx context.Context, id string) (Pool, error) {
 
 // FlushSecretUses hands the store the last use of every secret used since the
 // previous flush. It is called every few seconds and at the end: a redemption
-// itself writes nothing about the secret.
+// itself writes nothing about the secret. A pool that fails keeps its secrets'
+// uses for the next flush and does not hold up the others.
 func (s *Service) FlushSecretUses(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,16 +266,18 @@ func (s *Service) FlushSecretUses(ctx context.Context) error {
 		}
 		return true
 	})
+	var failed []error
 	for poolID, times := range used {
 		if err := s.store.TouchSecrets(ctx, poolID, times); err != nil {
-			return err
+			failed = append(failed, fmt.Errorf("pool %s: %w", poolID, err))
+			continue
 		}
 		for id, t := range times {
 			u, _ := s.uses.Load(id)
 			u.(*secretUse).flushed = t.UnixMilli()
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // User returns the pool's user, or ErrUserNotFound.

@@ -45,6 +45,7 @@ type Bridge struct {
 	Clock         *Clock
 	Log           *Log
 	Server        *bridge.Server
+	StorePath     string // the store's file, open while the Bridge runs
 
 	t testing.TB
 }
@@ -69,7 +70,8 @@ func New(t testing.TB, options ...Option) *Bridge {
 	log := slog.New(slog.NewJSONHandler(b.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	reg := prometheus.NewRegistry()
 
-	st, err := store.Open(store.Config{URL: "bolt:" + filepath.Join(t.TempDir(), "data", "store.db"), Key: [32]byte{7}, Log: log, Reg: reg})
+	b.StorePath = filepath.Join(t.TempDir(), "data", "store.db")
+	st, err := store.Open(store.Config{URL: "bolt:" + b.StorePath, Key: [32]byte{7}, Log: log, Reg: reg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +84,7 @@ func New(t testing.TB, options ...Option) *Bridge {
 	b.URL, b.AdminURL = "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
 	c := bridge.Config{
 		Store:         st,
-		WeChat:        wechat.New(wechat.Config{BaseURL: weixin.URL, Timeout: time.Second, Now: b.Clock.Now}),
+		WeChat:        wechat.New(wechat.Config{BaseURL: weixin.URL, Timeout: time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
 		WeChatTimeout: time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
 	}
 	for _, o := range options {

@@ -134,7 +134,8 @@ func (s *Store) Ready() error {
 }
 
 // attach opens the file and reads what is needed to read the rest.
-func (s *Store) attach() error {
+func (s *Store) attach() (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	db, err := openFile(s.path)
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", s.path, err)
@@ -163,7 +164,8 @@ func (s *Store) detach() error {
 // unlock reads the schema, the data keys and the epoch. Its empty commit proves
 // that the file takes writes, and puts on disk what the page cache may only
 // pretend is there after a failed fsync.
-func (s *Store) unlock(db *bbolt.DB) error {
+func (s *Store) unlock(db *bbolt.DB) (err error) {
+	defer recovered(&err)
 	return db.Update(func(t *bbolt.Tx) error {
 		keys, err := readMeta(t, s.key)
 		if err != nil {
@@ -222,6 +224,14 @@ func corrupt(bucket string, err error) error {
 	return fmt.Errorf("%w: damaged record in %s: %w", userpool.ErrUnavailable, bucket, err)
 }
 
+// recovered, when deferred, makes an error of a panic: bbolt trusts its pages
+// and panics when one is not what it should be.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%w: damaged store file: %v", userpool.ErrUnavailable, p)
+	}
+}
+
 // view runs a read transaction. A panic in it is a damaged file: bbolt trusts
 // its pages, and a page past the end of a file that shrank is a memory fault.
 func (s *Store) view(read func(*tx) error) (err error) {
@@ -231,11 +241,7 @@ func (s *Store) view(read func(*tx) error) (err error) {
 		return errReopening
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: damaged store file: %v", userpool.ErrUnavailable, p)
-		}
-	}()
+	defer recovered(&err)
 	t, err := s.db.Begin(false)
 	if err != nil {
 		return fmt.Errorf("%w: %w", userpool.ErrUnavailable, err)

@@ -94,8 +94,10 @@ func (q *queue) take() []*write {
 		q.waiting = nil
 		q.mu.Unlock()
 		if len(group) > 0 {
-			if closed {
-				q.wake <- struct{}{} // come back once more, to end
+			if closed { // come back once more, to end
+				q.mu.Lock()
+				q.signal() // close may have done so already
+				q.mu.Unlock()
 			}
 			return group
 		}
@@ -153,8 +155,10 @@ func (s *Store) commitGroup(group []*write) error {
 }
 
 // tryCommit runs the group in one transaction. culprit is the index of a write
-// that failed after it had written, or -1.
+// that failed after it had written, or -1. A panic of bbolt itself is an error
+// of the commit.
 func (s *Store) tryCommit(group []*write) (results []error, culprit int, err error) {
+	defer recovered(&err)
 	bt, err := s.db.Begin(true) // only the commit loop changes s.db
 	if err != nil {
 		return nil, -1, err
@@ -179,12 +183,10 @@ func (s *Store) tryCommit(group []*write) (results []error, culprit int, err err
 // run calls the write. A panic is a defect or a damaged file; it fails this
 // write only.
 func run(w *write, t *tx) (err error, panicked bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			err, panicked = fmt.Errorf("%w: damaged store file: %v", userpool.ErrUnavailable, p), true
-		}
-	}()
-	return w.do(t), false
+	panicked = true
+	defer recovered(&err)
+	err = w.do(t)
+	return err, false
 }
 
 // reopen closes the file and opens it again from disk, as often as it takes.

@@ -84,7 +84,7 @@ func readMeta(t *bbolt.Tx, key [32]byte) (dataKeys, error) {
 		return dataKeys{}, errors.New("this is a bbolt file, but no store of app2wxapp")
 	}
 	n, err := strconv.Atoi(string(meta.Get([]byte(metaSchema))))
-	if err != nil {
+	if err != nil || n < 1 {
 		return dataKeys{}, errors.New("the schema number is damaged; restore a backup")
 	}
 	if n > schema {
@@ -104,11 +104,22 @@ func readMeta(t *bbolt.Tx, key [32]byte) (dataKeys, error) {
 
 // openFile opens an existing file after looking at it: bbolt itself maps a file
 // that was cut off and dies of the first page that is missing.
-func openFile(path string) (*bbolt.DB, error) {
+func openFile(path string) (db *bbolt.DB, err error) {
 	if err := inspect(path); err != nil {
 		return nil, err
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+	var file *os.File
+	defer func() {
+		if p := recover(); p != nil {
+			// bbolt let go of nothing; at least the next attempt gets the lock.
+			err = errors.Join(fmt.Errorf("the file is damaged (%v); restore a backup", p), file.Close())
+		}
+	}()
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+		OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		},
 		Timeout:         lockTimeout,
 		NoFreelistSync:  true, // else each commit of a large file writes the list again
 		FreelistType:    bbolt.FreelistMapType,

@@ -103,7 +103,8 @@ func (s *Store) judge(r ticketRecord, a access, attempt ticket.Redemption) (repe
 // RedeemTicket implements ticket.Store. What is refused is refused by a read:
 // nobody can make the disk work by guessing. Only an attempt that may succeed,
 // or a replay that may have a token to revoke, enters the queue of writes,
-// where it is judged again.
+// where it is judged again. So does one with the Idempotency-Key of the first
+// success: a read may see that one before it is on disk, a write may not.
 func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (ticket.Redeemed, error) {
 	var r ticketRecord
 	var u userpool.User
@@ -123,8 +124,6 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		return err
 	})
 	switch {
-	case repeated && err == nil:
-		return r.answered()
 	case errors.Is(err, ticket.ErrRedeemed):
 		return s.replay(r, attempt)
 	case err != nil:
@@ -156,7 +155,7 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		return t.putAccess(r.PoolID, r.UserID, a)
 	})
 	switch {
-	case repeated && err == nil: // somebody with the same key came in between
+	case repeated && err == nil:
 		return r.answered()
 	case errors.Is(err, ticket.ErrRedeemed):
 		return s.replay(r, attempt)
@@ -208,29 +207,33 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 	return ticket.Redeemed{Ticket: r.Ticket, JTI: r.jti, TokenExpiresAt: r.tokenEnd, At: r.redeemedAt, Revoked: revoked}, ticket.ErrRedeemed
 }
 
-// SweepTickets implements ticket.Store.
+// SweepTickets implements ticket.Store. A record that does not open holds up
+// nothing: its error is returned after the others were swept, and the record
+// itself is swept when a ticket of its age has ended for certain.
 func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, error) {
 	var old []ticket.Key
 	var ended [][]byte
+	var damaged error
 	err := s.view(func(t *tx) error {
 		// Keys are in order of issue: past this one no ticket can have ended
 		// long enough ago.
 		newest := now.Add(-ticket.RetainFor - userpool.MinTicketTTL)
 		c := t.Bucket([]byte(bucketTickets)).Cursor()
-		for k, v := c.First(); k != nil && len(old) < limit; k, v = c.Next() {
+		for k, _ := c.First(); k != nil && len(old) < limit; k, _ = c.Next() {
 			key := ticket.Key(k)
 			if key.IssuedAt().After(newest) {
 				break
 			}
-			b, err := t.open(bucketTickets, k, v)
-			if err != nil {
-				return err
+			end := key.IssuedAt().Add(userpool.MaxTicketTTL)
+			if now.Before(end.Add(ticket.RetainFor)) {
+				r, err := t.ticket(key)
+				if err != nil {
+					damaged = err
+					continue
+				}
+				end = r.ExpiresAt
 			}
-			r, err := decodeTicket(key, b)
-			if err != nil {
-				return corrupt(bucketTickets, err)
-			}
-			if !now.Before(r.ExpiresAt.Add(ticket.RetainFor)) {
+			if !now.Before(end.Add(ticket.RetainFor)) {
 				old = append(old, key)
 			}
 		}
@@ -241,7 +244,7 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 		return nil
 	})
 	if err != nil || len(old)+len(ended) == 0 {
-		return 0, err
+		return 0, errors.Join(err, damaged)
 	}
 	err = s.update(func(t *tx) error {
 		for _, k := range old {
@@ -259,7 +262,7 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 	if err != nil {
 		return 0, err
 	}
-	return len(old) + len(ended), nil
+	return len(old) + len(ended), damaged
 }
 
 // revokedKey sorts the deny-list by the tokens' end, so that it is swept from

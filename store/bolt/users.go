@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"app2wxapp/userpool"
 )
 
-var errNoUser = errors.New("an index names a user who is not there")
+var errNoUser = errors.New("another record names a user who is not there")
 
 // userKey is the key of a user in users and access. Neither id has a slash.
 func userKey(poolID, userID string) []byte {
@@ -41,6 +42,9 @@ func (t *tx) user(poolID, userID string) (userpool.User, error) {
 		return userpool.User{}, err
 	}
 	if b == nil {
+		if t.Bucket([]byte(bucketAccess)).Get(userKey(poolID, userID)) != nil {
+			return userpool.User{}, corrupt(bucketUsers, errNoUser)
+		}
 		return userpool.User{}, userpool.ErrUserNotFound
 	}
 	u, err := decodeUser(poolID, userID, b)
@@ -241,6 +245,7 @@ func (s *Store) UpdateUser(_ context.Context, poolID, id string, change func(*us
 			return err
 		}
 		u = old
+		u.Identities = slices.Clone(old.Identities) // change may write to it; the index is moved by the difference
 		if err := change(&u); err != nil {
 			return err
 		}

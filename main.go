@@ -1,0 +1,68 @@
+// Command app2wxapp logs a WeChat user into a native app: the app opens a mini
+// program, the user authorizes there, and a one-time ticket comes back that the
+// app or its server redeems for the profile and a token.
+//
+// Commands are in files of their own: serve.go, sandbox.go, try.go, pool.go,
+// check.go. server.go wires the program together.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the release build.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "app2wxapp:", err)
+		os.Exit(1)
+	}
+}
+
+// newCommand returns the command line. Commands write to its output and error
+// streams and end when the context does.
+func newCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "app2wxapp",
+		Short: "Log WeChat users into native apps / 让原生 App 用微信小程序登录",
+		Long: `app2wxapp logs WeChat users into native apps through a mini program.
+Without a command it serves, as "app2wxapp serve" does.
+Start with "app2wxapp try" or "app2wxapp sandbox": they need no configuration.
+
+app2wxapp 让原生 App 通过微信小程序登录用户。不带子命令时等同于 serve。
+初次使用请运行 app2wxapp try 或 app2wxapp sandbox，无需任何配置。`,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().String("config", "config.yaml", "the settings; without this flag a missing file means all defaults")
+	serve := serveCommand()
+	root.RunE = serve.RunE
+	root.AddCommand(serve, sandboxCommand(), tryCommand(), poolCommand(), configCommand(), healthcheckCommand(), versionCommand())
+	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version / 打印版本", Args: cobra.NoArgs,
+		Run: func(c *cobra.Command, _ []string) {
+			fmt.Fprintf(c.OutOrStdout(), "app2wxapp %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		},
+	}
+}
+
+// load reads the settings that the command line and the environment name.
+func load(c *cobra.Command) (Config, []string, error) {
+	flag := c.Flag("config")
+	return LoadConfig(flag.Value.String(), flag.Changed, os.Environ())
+}

@@ -1,0 +1,386 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"app2wxapp/wechat/sandbox"
+)
+
+// TestMain lets the test binary be the program: the tests below start it as a
+// process of its own.
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_AS_PROGRAM") != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+const (
+	testAppID     = "wx0123456789abcdef"
+	testAppSecret = "planted-app-secret"
+	testAdmin     = "planted-admin-token-0123456789abcdef"
+)
+
+// program is the server as a process, on a folder that outlives it.
+type program struct {
+	t      *testing.T
+	folder string
+	wechat *sandbox.Server
+	env    []string
+
+	cmd           *exec.Cmd
+	log           *bytes.Buffer // read it after stop
+	logged        chan struct{}
+	public, admin string
+}
+
+// newProgram prepares the server's folder and its WeChat.
+func newProgram(t *testing.T) *program {
+	t.Helper()
+	p := &program{t: t, folder: t.TempDir(), wechat: sandbox.New(sandbox.Config{})}
+	p.wechat.AddApp(sandbox.App{ID: testAppID, Secret: testAppSecret, Platform: "platform"})
+	weixin := httptest.NewServer(p.wechat)
+	t.Cleanup(weixin.Close)
+	p.env = append(os.Environ(), "TEST_AS_PROGRAM=1",
+		"APP2WXAPP_LISTEN_PUBLIC=127.0.0.1:0", "APP2WXAPP_LISTEN_ADMIN=127.0.0.1:0",
+		"APP2WXAPP_STORE_URL=bolt:"+filepath.Join(p.folder, "data", "app2wxapp.db"),
+		"APP2WXAPP_WECHAT_BASE_URL="+weixin.URL, "APP2WXAPP_ADMIN_TOKEN="+testAdmin, "APP2WXAPP_LOG_FORMAT=json")
+	t.Cleanup(func() {
+		if p.cmd != nil {
+			p.kill()
+		}
+	})
+	return p
+}
+
+// command returns the program with these arguments, in its folder.
+func (p *program) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Dir, cmd.Env = p.folder, p.env
+	return cmd
+}
+
+// start starts the server and waits until it says that it is ready.
+func (p *program) start() {
+	p.t.Helper()
+	p.cmd = p.command("serve")
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.log, p.logged = &bytes.Buffer{}, make(chan struct{})
+	ready := make(chan [2]string, 1)
+	go func(log *bytes.Buffer, logged chan struct{}) {
+		defer close(logged)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			log.Write(append(lines.Bytes(), '\n'))
+			var line struct{ Msg, Public, Admin string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
+				ready <- [2]string{line.Public, line.Admin}
+			}
+		}
+	}(p.log, p.logged)
+	select {
+	case at := <-ready:
+		p.public, p.admin = at[0], at[1]
+	case <-p.logged:
+		p.t.Fatalf("the server ended at its start:\n%s", p.log)
+	case <-time.After(20 * time.Second):
+		p.t.Fatal("the server is not ready after 20 s")
+	}
+}
+
+// stop sends the signal, waits for the end and returns it.
+func (p *program) stop(sig os.Signal) error {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		p.t.Fatal(err)
+	}
+	<-p.logged
+	err := p.cmd.Wait()
+	p.cmd = nil
+	return err
+}
+
+func (p *program) kill() { _ = p.stop(syscall.SIGKILL) } // its error is the signal
+
+// post posts JSON and returns the status and the answer; the error is that of a
+// broken connection.
+func post(url, body string, headers ...string) (int, string, error) {
+	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(b), err
+}
+
+// newPool creates a pool at the running server.
+func (p *program) newPool() (id, secret string) {
+	p.t.Helper()
+	status, body, err := post(p.admin+"/admin/v1/pools", `{"name":"Demo","appId":"`+testAppID+`","appSecret":"`+testAppSecret+`"}`,
+		"Authorization", "Bearer "+testAdmin)
+	var out struct {
+		Pool   struct{ ID string }
+		Secret string
+	}
+	if err != nil || status != http.StatusCreated || json.Unmarshal([]byte(body), &out) != nil {
+		p.t.Fatalf("create pool: %d %s %v", status, body, err)
+	}
+	return out.Pool.ID, out.Secret
+}
+
+// issue asks for a ticket; "" if it was not answered.
+func (p *program) issue(pool, user string) string {
+	status, body, err := post(p.public+"/oauth/app2wxapp/ticket/"+pool, fmt.Sprintf(`{"code":%q}`, p.wechat.LoginCode(testAppID, user)))
+	var out struct{ Ticket string }
+	if err != nil || status != http.StatusOK || json.Unmarshal([]byte(body), &out) != nil {
+		return ""
+	}
+	return out.Ticket
+}
+
+func (p *program) redeem(pool, secret, ticket string) (int, string, error) {
+	return post(p.public+"/oauth/app2wxapp/auth/"+pool, fmt.Sprintf(`{"ticket":%q,"secret":%q}`, ticket, secret))
+}
+
+func TestServe(t *testing.T) {
+	p := newProgram(t)
+	p.start()
+	pool, secret := p.newPool()
+	ticket := p.issue(pool, "alice")
+	if status, body, err := p.redeem(pool, secret, ticket); status != http.StatusOK || err != nil {
+		t.Fatalf("redeem: %d %s %v", status, body, err)
+	}
+	out, err := p.command("healthcheck").CombinedOutput()
+	if err == nil {
+		t.Errorf("healthcheck of a server on another port: %s, want a failure", out)
+	}
+	if err := p.stop(syscall.SIGTERM); err != nil {
+		t.Errorf("after SIGTERM: %v\n%s", err, p.log)
+	}
+	for _, planted := range []string{testAppSecret, testAdmin, secret, ticket} {
+		if strings.Contains(p.log.String(), planted) {
+			t.Errorf("the log holds a secret:\n%s", p.log)
+		}
+	}
+
+	// What was there is there again, under the key that the first start made.
+	p.start()
+	if status, _, err := p.redeem(pool, secret, ticket); status != http.StatusBadRequest || err != nil {
+		t.Errorf("the ticket after a restart: %d %v, want 400", status, err)
+	}
+	p.kill()
+
+	if err := os.Remove(filepath.Join(p.folder, "data", "encryption.key")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := p.command("serve").CombinedOutput(); err == nil || !strings.Contains(string(out), "encryption.key") {
+		t.Errorf("a store without its key: %v %s, want a refusal that names encryption.key", err, out)
+	}
+}
+
+// A request under way at SIGTERM is answered.
+func TestDrain(t *testing.T) {
+	p := newProgram(t)
+	p.start()
+	pool, _ := p.newPool()
+	p.wechat.Fail(sandbox.Login, sandbox.Slow(500*time.Millisecond), -1)
+	answered := make(chan string)
+	go func() { answered <- p.issue(pool, "alice") }()
+	for p.wechat.Count(sandbox.Login) == 0 {
+		time.Sleep(time.Millisecond) // another process's progress has no clock to turn
+	}
+	if err := p.stop(syscall.SIGTERM); err != nil {
+		t.Errorf("after SIGTERM: %v\n%s", err, p.log)
+	}
+	if ticket := <-answered; ticket == "" {
+		t.Error("the request under way got no ticket")
+	}
+}
+
+func TestSecondProcessIsRefused(t *testing.T) {
+	p := newProgram(t)
+	p.start()
+	out, err := p.command("serve").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "app2wxapp.db") || !strings.Contains(string(out), "another process") {
+		t.Errorf("second server on the store: %v %s, want a refusal that names the file", err, out)
+	}
+}
+
+// run runs a command in this process and returns what it prints.
+func run(t *testing.T, ctx context.Context, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	c := newCommand()
+	c.SetArgs(args)
+	c.SetOut(&out)
+	c.SetErr(&out)
+	c.SetIn(strings.NewReader("from-stdin\n"))
+	err := c.ExecuteContext(ctx)
+	return out.String(), err
+}
+
+func TestTry(t *testing.T) {
+	out, err := run(t, t.Context(), "try")
+	if err != nil {
+		t.Fatalf("try: %v\n%s", err, out)
+	}
+	for _, want := range []string{"[8/8]", "curl -X POST", "→ 200", "invalid_ticket", "✓"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("try does not print %q:\n%s", want, out)
+		}
+	}
+}
+
+// try must fail where something does not hold.
+func TestTryFails(t *testing.T) {
+	if out, err := run(t, t.Context(), "try", "--url", "http://127.0.0.1:1"); err == nil {
+		t.Errorf("try against nothing succeeded:\n%s", out)
+	}
+	accepting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.Contains(r.URL.Path, "/ticket/"):
+			fmt.Fprint(w, `{"ticket":"t","appParameter":"code=200&ticket=t"}`)
+		default:
+			fmt.Fprint(w, `{"status":true}`)
+		}
+	}))
+	defer accepting.Close()
+	out, err := run(t, t.Context(), "try", "--url", accepting.URL, "--pool", "p", "--code", "c")
+	if err == nil || !strings.Contains(err.Error(), "step 4") {
+		t.Errorf("try against a server that forgets state: %v, want step 4 to fail\n%s", err, out)
+	}
+}
+
+func TestSandbox(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	pr, pw := io.Pipe()
+	c := newCommand()
+	c.SetArgs([]string{"sandbox"})
+	c.SetOut(pw)
+	c.SetErr(io.Discard)
+	ended := make(chan error, 1)
+	go func() { ended <- c.ExecuteContext(ctx); pw.Close() }()
+	var page, printed string
+	lines := bufio.NewScanner(pr)
+	for lines.Scan() {
+		printed += lines.Text() + "\n"
+		if _, at, ok := strings.Cut(lines.Text(), "演示页面"); ok {
+			page = strings.TrimSpace(at)
+		}
+		if strings.Contains(lines.Text(), "Ctrl-C") {
+			break
+		}
+	}
+	go io.Copy(io.Discard, pr)
+	res, err := http.Get(page)
+	if err != nil {
+		t.Fatalf("the page %q: %v\n%s", page, err, printed)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("the page: %s", res.Status)
+	}
+	// The printed lines are a whole login.
+	_, script, _ := strings.Cut(printed, "CODE=")
+	script, _, _ = strings.Cut("CODE="+script, "The same")
+	answer, err := exec.Command("bash", "-c", script).CombinedOutput()
+	if err != nil || !strings.Contains(string(answer), `"loginsCount":1`) {
+		t.Errorf("the printed commands: %v %s", err, answer)
+	}
+	if out, err := run(t, t.Context(), "try", "--url", strings.TrimSuffix(page, "/sandbox/")); err != nil {
+		t.Errorf("try --url: %v\n%s", err, out)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("end of the sandbox: %v", err)
+	}
+}
+
+func TestPoolCommands(t *testing.T) {
+	p := newProgram(t)
+	p.start()
+	token := filepath.Join(p.folder, "token")
+	if err := os.WriteFile(token, []byte(testAdmin+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pool := func(args ...string) (string, error) {
+		return run(t, t.Context(), append([]string{"pool", "--admin-url", p.admin, "--admin-token-file", token}, args...)...)
+	}
+	out, err := pool("create", "--json", "id=moved", "name=Demo", "appId="+testAppID, "appSecret=@-", "allowedApps=wxa,wxb", "ticketTTL=60")
+	var made struct {
+		Pool   struct{ ID string }
+		Secret string
+	}
+	if err != nil || json.Unmarshal([]byte(out), &made) != nil || made.Pool.ID != "moved" || len(made.Secret) != 43 {
+		t.Fatalf("create: %v %s", err, out)
+	}
+	for _, row := range []struct {
+		args []string
+		want string // in the output or the error
+	}{
+		{[]string{"list"}, "moved"},
+		{[]string{"show", "moved"}, "wxa,wxb"},
+		{[]string{"set", "moved", "secretRequired=false"}, "open pool"},
+		{[]string{"list"}, "OPEN"},
+		{[]string{"set", "moved", "secretRequired=", "allowedApps="}, "any app may launch"},
+		{[]string{"set", "moved", "ticketTTL=5"}, "ticketTTL"},
+		{[]string{"set", "moved", "ticketTTL=soon"}, "whole number"},
+		{[]string{"set", "moved", "secretRequird=false"}, "secretRequird"},
+		{[]string{"set", "moved", "secretRequired"}, "key=value"},
+		{[]string{"show", "nope"}, "2224"},
+		{[]string{"secret", "add", "moved"}, "not shown again"},
+		{[]string{"secret", "add", "moved"}, "4091"},
+		{[]string{"secret", "delete", "moved", "nope"}, "4041"},
+	} {
+		out, err := pool(row.args...)
+		if all := fmt.Sprint(out, err); !strings.Contains(all, row.want) {
+			t.Errorf("pool %v: %s, want %q in it", row.args, all, row.want)
+		}
+	}
+	if out, err := run(t, t.Context(), "pool", "list", "--admin-url", p.admin); err == nil {
+		t.Errorf("without the admin token: %s, want a refusal", out)
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	if out, err := run(t, t.Context(), "config", "check", "--config", "config.yaml"); err != nil || !strings.HasPrefix(out, "ok:") {
+		t.Errorf("config.yaml: %v %s", err, out)
+	}
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("listen:\n  pubic: x\nlog:\n  level: loud\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := run(t, t.Context(), "config", "check", "--config", bad)
+	if err == nil || !strings.Contains(err.Error(), ":2:") || !strings.Contains(err.Error(), ":4:") {
+		t.Errorf("two mistakes: %v, want both with their lines", err)
+	}
+}

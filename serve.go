@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"app2wxapp/userpool"
+)
+
+func serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the bridge / 运行服务",
+		Long: `Run the bridge until SIGTERM or Ctrl-C, then answer what is under way and end.
+On the first start it makes the store, an encryption key and an admin token.
+
+运行服务，直到收到 SIGTERM 或 Ctrl-C；收到后处理完进行中的请求再退出。
+首次启动会创建数据文件、加密密钥和管理令牌。`,
+		Args: cobra.NoArgs,
+		RunE: serve,
+	}
+}
+
+func serve(c *cobra.Command, _ []string) error {
+	start := time.Now()
+	cfg, warnings, err := load(c)
+	if err != nil {
+		return err
+	}
+	log := newLogger(cfg, c.ErrOrStderr())
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	s, err := newServer(cfg, log, nil)
+	if err != nil {
+		return err
+	}
+	s.warnOfOpenPools(c.Context())
+	log.Info("ready", "version", version, "public", s.PublicURL, "listen_public", s.onPublic.Addr().String(),
+		"admin", s.AdminURL, "store", storeKind(cfg), "after", time.Since(start).Round(time.Millisecond).String())
+	return s.run(c.Context())
+}
+
+// warnOfOpenPools logs the pools whose tickets alone are enough.
+func (s *server) warnOfOpenPools(ctx context.Context) {
+	pools, err := allPools(ctx, s.store)
+	if err != nil {
+		s.log.Error("list pools", "err", err)
+	}
+	for _, p := range pools {
+		if p.Open() {
+			s.log.Warn("this pool is open: a ticket alone redeems, without secret or verifier; set secretRequired or pkceRequired", "pool", p.ID)
+		}
+	}
+}
+
+func allPools(ctx context.Context, st userpool.Store) (all []userpool.Pool, err error) {
+	for after := ""; ; {
+		page, err := st.Pools(ctx, after, 200)
+		all = append(all, page...)
+		if err != nil || len(page) == 0 {
+			return all, err
+		}
+		after = page[len(page)-1].ID
+	}
+}

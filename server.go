@@ -1,0 +1,209 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"app2wxapp/bridge"
+	"app2wxapp/store"
+	"app2wxapp/store/bolt"
+	"app2wxapp/userpool"
+	"app2wxapp/wechat"
+)
+
+// drainTimeout is how long requests under way may take after SIGTERM.
+const drainTimeout = 20 * time.Second
+
+// server is the whole program, listening.
+type server struct {
+	log           *slog.Logger
+	store         store.Store
+	bridge        *bridge.Server
+	public, admin *http.Server
+	onPublic      net.Listener
+	onAdmin       net.Listener
+	cert, key     string // of the public listener, "" for plain HTTP
+
+	PublicURL, AdminURL string
+	AdminToken          userpool.Secret
+}
+
+// newServer opens the store, its keys and the listeners, and serves nothing
+// yet. wrap, which may be nil, stands before the public routes.
+func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handler) (s *server, err error) {
+	var undo []io.Closer
+	defer func() {
+		for _, c := range undo {
+			if err != nil {
+				err = errors.Join(err, c.Close())
+			}
+		}
+	}()
+	reg := prometheus.NewRegistry()
+	s = &server{log: log, cert: cfg.Listen.TLS.Cert, key: cfg.Listen.TLS.Key}
+	if s.store, s.AdminToken, err = openStore(cfg, log, reg); err != nil {
+		return nil, err
+	}
+	undo = append(undo, s.store)
+	if s.onPublic, err = net.Listen("tcp", cfg.Listen.Public); err != nil {
+		return nil, fmt.Errorf("listen.public: %w", err)
+	}
+	undo = append(undo, s.onPublic)
+	if s.onAdmin, err = net.Listen("tcp", cfg.Listen.Admin); err != nil {
+		return nil, fmt.Errorf("listen.admin: %w", err)
+	}
+
+	// With port 0 the address is known only now.
+	s.PublicURL = cfg.PublicURL
+	if s.PublicURL == publicURL(cfg.Listen.Public, s.cert != "") {
+		s.PublicURL = publicURL(s.onPublic.Addr().String(), s.cert != "")
+	}
+	s.AdminURL = publicURL(s.onAdmin.Addr().String(), false)
+	s.bridge = bridge.New(bridge.Config{
+		Store:         s.store,
+		WeChat:        wechat.New(wechat.Config{BaseURL: cfg.WeChat.BaseURL, Timeout: cfg.WeChat.Timeout, Observe: wechat.Metrics(reg)}),
+		WeChatTimeout: cfg.WeChat.Timeout, Now: now, Log: log, Reg: reg,
+		PublicURL: s.PublicURL, AdminToken: s.AdminToken, TrustedProxies: cfg.TrustedProxies, Version: version,
+	})
+	handler := s.bridge.Public()
+	if wrap != nil {
+		handler = wrap(handler)
+	}
+	s.public, s.admin = newHTTPServer(handler, log), newHTTPServer(s.bridge.Admin(), log)
+	return s, nil
+}
+
+// now is the clock: whole milliseconds, as stores and tickets have them.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// openStore opens the store with the keys that lie beside it or that the
+// settings give. The encryption key is made only together with a store: a new
+// one for an old store would open nothing.
+func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.Store, userpool.Secret, error) {
+	path, err := store.Path(string(cfg.StoreURL))
+	if err != nil {
+		return nil, "", err
+	}
+	folder := filepath.Dir(path)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, "", fmt.Errorf("create the store's folder: %w", err)
+	}
+	key, err := keptSecret(cfg.EncryptionKey, filepath.Join(folder, "encryption.key"), !bolt.Exists(path), log)
+	if err != nil {
+		return nil, "", fmt.Errorf("encryption.key: %w", err)
+	}
+	raw, err := decodeKey(string(key))
+	if err != nil {
+		return nil, "", fmt.Errorf("encryption.key: %w", err)
+	}
+	token, err := keptSecret(cfg.AdminToken, filepath.Join(folder, adminTokenFile), true, log)
+	if err != nil {
+		return nil, "", fmt.Errorf("admin.token: %w", err)
+	}
+	st, err := store.Open(store.Config{URL: string(cfg.StoreURL), Key: [32]byte(raw), Log: log, Reg: reg})
+	return st, token, err
+}
+
+// adminTokenFile is where the admin token is kept, in the store's folder.
+const adminTokenFile = "admin.token"
+
+// keptSecret returns the secret that the settings give, or else the one in the
+// file, made if that is allowed.
+func keptSecret(given userpool.Secret, path string, mayCreate bool, log *slog.Logger) (userpool.Secret, error) {
+	if given != "" {
+		return given, nil
+	}
+	text, created, err := secretFile(path, func() string { return string(userpool.NewSecret()) }, mayCreate)
+	if created {
+		log.Info("made a secret; keep this file, and back it up apart from the store", "file", path)
+	}
+	return userpool.Secret(text), err
+}
+
+// run serves until ctx ends, then drains: readiness fails, requests under way
+// are answered, and what was answered is on disk.
+func (s *server) run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		s.bridge.Run(background)
+	}()
+	failed := make(chan error, 2)
+	go func() { failed <- s.serve(s.public, s.onPublic, s.cert, s.key) }()
+	go func() { failed <- s.serve(s.admin, s.onAdmin, "", "") }()
+
+	var err error
+	select {
+	case <-ctx.Done():
+		s.log.Info("draining", "timeout", drainTimeout.String())
+	case err = <-failed:
+	}
+	s.bridge.Drain()
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	err = errors.Join(err, s.public.Shutdown(deadline), s.admin.Shutdown(deadline))
+	stop()
+	<-swept
+	return errors.Join(err, s.store.Close())
+}
+
+// close ends a server that never ran.
+func (s *server) close() error {
+	return errors.Join(s.onPublic.Close(), s.onAdmin.Close(), s.store.Close())
+}
+
+func (s *server) serve(srv *http.Server, on net.Listener, cert, key string) error {
+	var err error
+	if cert != "" {
+		err = srv.ServeTLS(on, cert, key)
+	} else {
+		err = srv.Serve(on)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// newLogger returns the logger that the settings ask for: text for a person at
+// a terminal, JSON for a machine.
+func newLogger(cfg Config, out io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.Log.Level}
+	if cmp.Or(cfg.Log.Format, formatFor(out)) == "text" {
+		return slog.New(slog.NewTextHandler(out, options))
+	}
+	return slog.New(slog.NewJSONHandler(out, options))
+}
+
+func formatFor(out io.Writer) string {
+	if f, ok := out.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return "text"
+		}
+	}
+	return "json"
+}
