@@ -309,6 +309,18 @@ func TestSandbox(t *testing.T) {
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("the page: %s", res.Status)
 	}
+	rebound, err := http.NewRequest(http.MethodGet, page+"info.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rebound.Host = "attacker.example:8080"
+	if res, err = http.DefaultClient.Do(rebound); err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusForbidden {
+		t.Errorf("info.json under another host name: %s, want 403", res.Status)
+	}
 	// The printed lines are a whole login.
 	_, script, _ := strings.Cut(printed, "CODE=")
 	script, _, _ = strings.Cut("CODE="+script, "The same")

@@ -131,7 +131,15 @@ func (s *simulation) routes(bridge http.Handler) http.Handler {
 	mux.Handle("/{$}", http.RedirectHandler("/sandbox/", http.StatusFound))
 	mux.Handle("/sandbox/wechat/", s.wechat)
 	mux.HandleFunc("/sandbox/", func(w http.ResponseWriter, r *http.Request) { demo.Handler(s.info).ServeHTTP(w, r) })
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The page gives the secrets to whoever is on its origin. A name that
+		// somebody made point here is not its origin.
+		if host, _, err := net.SplitHostPort(r.Host); err != nil || host != "127.0.0.1" && host != "localhost" {
+			http.Error(w, "the sandbox answers to 127.0.0.1 and localhost only", http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // run serves until ctx ends and deletes everything.

@@ -75,7 +75,7 @@ var outcomes = map[int]outcome{
 	40226: {userpool.ErrWeChatRisk, ResultRisk},
 
 	45009: {userpool.ErrWeChatUnavailable, ResultQuotaDay},
-	45011: {userpool.ErrWeChatUnavailable, ResultQuota},
+	45011: {userpool.ErrWeChatQuota, ResultQuota},
 
 	40001: {userpool.ErrWeChatSetup, ResultSetup}, // AppSecret, where no token was sent
 	40013: {userpool.ErrWeChatSetup, ResultSetup}, // AppID
