@@ -23,25 +23,21 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := store.Path(string(cfg.StoreURL)); err != nil {
+				return err
+			}
+			if _, err := certificate(cfg); err != nil {
+				return err
+			}
 			out := c.OutOrStdout()
 			for _, w := range warnings {
 				fmt.Fprintln(out, "warning:", w)
 			}
-			fmt.Fprintf(out, "ok: public %s (%s), admin %s, store %s\n", cfg.Listen.Public, cfg.PublicURL, cfg.Listen.Admin, storeKind(cfg))
+			fmt.Fprintf(out, "ok: public %s (%s), admin %s, store %s\n", cfg.Listen.Public, cfg.PublicURL, cfg.Listen.Admin, string(cfg.StoreURL))
 			return nil
 		},
 	})
 	return config
-}
-
-// storeKind tells where the data are, without the password that a database's
-// URL may hold.
-func storeKind(cfg Config) string {
-	path, err := store.Path(string(cfg.StoreURL))
-	if err != nil {
-		return "postgres://***"
-	}
-	return "bolt:" + path
 }
 
 func healthcheckCommand() *cobra.Command {

@@ -253,7 +253,7 @@ func TestTry(t *testing.T) {
 	if err != nil {
 		t.Fatalf("try: %v\n%s", err, out)
 	}
-	for _, want := range []string{"[8/8]", "curl -X POST", "→ 200", "invalid_ticket", "✓"} {
+	for _, want := range []string{"[9/9]", "curl -X POST", "→ 200", "invalid_ticket", "✓"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("try does not print %q:\n%s", want, out)
 		}

@@ -212,7 +212,10 @@ func printPool(w io.Writer, p pool) {
 		fmt.Fprintf(w, "secret %s\tcreated %s, last used %s\n", k.ID, k.CreatedAt, used)
 	}
 	if !p.SecretRequired && !p.PKCERequired {
-		fmt.Fprintln(w, "\nwarning: open pool, a ticket alone redeems; set ticketTTL to 60 or less / 警告：开放用户池，仅凭票据即可换取用户信息；建议 ticketTTL 不超过 60")
+		fmt.Fprintln(w, "\nwarning: open pool, a ticket alone redeems / 警告：开放用户池，仅凭票据即可换取用户信息")
+		if p.TicketTTL > 60 {
+			fmt.Fprintln(w, "set ticketTTL to 60 or less / 建议 ticketTTL 不超过 60")
+		}
 	}
 	if len(p.AllowedApps) == 0 {
 		fmt.Fprintln(w, "\nnote: any app may launch the mini program for this pool; list yours in allowedApps / 提示：任何 App 都可以为该用户池拉起小程序；建议设置 allowedApps")

@@ -100,6 +100,7 @@ func newSimulation(port int, log *slog.Logger) (s *simulation, err error) {
 		return nil, err
 	}
 	cfg.StoreURL = userpool.Secret("bolt:" + filepath.Join(s.folder, "app2wxapp.db"))
+	cfg.AdminToken, cfg.EncryptionKey = userpool.NewSecret(), userpool.NewSecret()
 	cfg.WeChat.BaseURL = s.weixin.URL
 	cfg.Listen.Public, cfg.Listen.Admin = "127.0.0.1:0", "127.0.0.1:0"
 	if port != 0 {
@@ -167,6 +168,7 @@ func (s *simulation) print(w io.Writer) {
   pool id / 用户池         %[4]s
   pool secret / 密钥       %[5]s
   admin token / 管理令牌   %[6]s
+  AppID, AppSecret         %[7]s %[8]s
 
   One login, to paste into a shell / 一次完整登录，可直接粘贴到终端：
 
@@ -175,10 +177,10 @@ func (s *simulation) print(w io.Writer) {
     TICKET=$(curl -s %[1]s/oauth/app2wxapp/ticket/%[4]s -H 'Content-Type: application/json' \
       -d '{"code":"'$CODE'"}' | sed 's/.*"ticket":"\([^"]*\)".*/\1/')
     curl -s %[1]s/oauth/app2wxapp/auth/%[4]s -H 'Content-Type: application/json' \
-      -d '{"ticket":"'$TICKET'","secret":"%[5]s"}'
+      -H "Idempotency-Key: $RANDOM$RANDOM" -d '{"ticket":"'$TICKET'","secret":"%[5]s"}'
 
   The same with every step explained / 逐步演示：  app2wxapp try --url %[1]s
   Press Ctrl-C to end / 按 Ctrl-C 退出
 
-`, s.info.BridgeURL, s.info.AdminURL, s.weixin.URL, s.info.PoolID, s.info.PoolSecret, s.info.AdminToken, s.info.AppID)
+`, s.info.BridgeURL, s.info.AdminURL, s.weixin.URL, s.info.PoolID, s.info.PoolSecret, s.info.AdminToken, s.info.AppID, sandboxAppSecret)
 }

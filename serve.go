@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,9 +42,26 @@ func serve(c *cobra.Command, _ []string) error {
 		return err
 	}
 	s.warnOfOpenPools(c.Context())
+	warnOfAddresses(cfg, log)
 	log.Info("ready", "version", version, "public", s.PublicURL, "listen_public", s.onPublic.Addr().String(),
-		"admin", s.AdminURL, "store", storeKind(cfg), "after", time.Since(start).Round(time.Millisecond).String())
+		"admin", s.AdminURL, "store", string(cfg.StoreURL), "after", time.Since(start).Round(time.Millisecond).String())
 	return s.run(c.Context())
+}
+
+// warnOfAddresses logs settings that work today and hurt later.
+func warnOfAddresses(cfg Config, log *slog.Logger) {
+	derived := cfg.PublicURL == publicURL(cfg.Listen.Public, cfg.Listen.TLS.Cert != "")
+	if host, _, _ := net.SplitHostPort(cfg.Listen.Public); derived && !isLoopback(host) {
+		log.Warn("public_url is not set: it is the issuer of the tokens, and they end when it changes; set it before the first login", "public_url", cfg.PublicURL)
+	}
+	if strings.HasPrefix(cfg.PublicURL, "https:") && cfg.Listen.TLS.Cert == "" && len(cfg.TrustedProxies) == 0 {
+		log.Warn("a proxy seems to be in front, and trusted_proxies is not set: all callers count as one address, and the wrong attempts of one stop the redemptions of all")
+	}
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // warnOfOpenPools logs the pools whose tickets alone are enough.

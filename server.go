@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ type server struct {
 	public, admin *http.Server
 	onPublic      net.Listener
 	onAdmin       net.Listener
-	cert, key     string // of the public listener, "" for plain HTTP
+	tls           *tls.Config // of the public listener, nil for plain HTTP
 
 	PublicURL, AdminURL string
 	AdminToken          userpool.Secret
@@ -51,7 +52,10 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 		}
 	}()
 	reg := prometheus.NewRegistry()
-	s = &server{log: log, cert: cfg.Listen.TLS.Cert, key: cfg.Listen.TLS.Key}
+	s = &server{log: log}
+	if s.tls, err = certificate(cfg); err != nil {
+		return nil, err
+	}
 	if s.store, s.AdminToken, err = openStore(cfg, log, reg); err != nil {
 		return nil, err
 	}
@@ -66,8 +70,8 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 
 	// With port 0 the address is known only now.
 	s.PublicURL = cfg.PublicURL
-	if s.PublicURL == publicURL(cfg.Listen.Public, s.cert != "") {
-		s.PublicURL = publicURL(s.onPublic.Addr().String(), s.cert != "")
+	if s.PublicURL == publicURL(cfg.Listen.Public, s.tls != nil) {
+		s.PublicURL = publicURL(s.onPublic.Addr().String(), s.tls != nil)
 	}
 	s.AdminURL = publicURL(s.onAdmin.Addr().String(), false)
 	s.bridge = bridge.New(bridge.Config{
@@ -81,6 +85,7 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 		handler = wrap(handler)
 	}
 	s.public, s.admin = newHTTPServer(handler, log), newHTTPServer(s.bridge.Admin(), log)
+	s.public.TLSConfig = s.tls
 	return s, nil
 }
 
@@ -107,17 +112,21 @@ func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.S
 	if err != nil {
 		return nil, "", err
 	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, "", fmt.Errorf("store.url: %s is a folder; name a file in it, such as bolt:%s", path, filepath.Join(path, "app2wxapp.db"))
+	}
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, "", fmt.Errorf("create the store's folder: %w", err)
 	}
-	key, err := keptSecret(cfg.EncryptionKey, filepath.Join(folder, "encryption.key"), !bolt.Exists(path), log)
+	keyFile := filepath.Join(folder, "encryption.key")
+	key, err := keptSecret(cfg.EncryptionKey, keyFile, !bolt.Exists(path), log)
 	if err != nil {
 		return nil, "", fmt.Errorf("encryption.key: %w", err)
 	}
 	raw, err := decodeKey(string(key))
 	if err != nil {
-		return nil, "", fmt.Errorf("encryption.key: %w", err)
+		return nil, "", fmt.Errorf("encryption.key in %s %w", keyFile, err)
 	}
 	token, err := keptSecret(cfg.AdminToken, filepath.Join(folder, adminTokenFile), true, log)
 	if err != nil {
@@ -153,8 +162,8 @@ func (s *server) run(ctx context.Context) error {
 		s.bridge.Run(background)
 	}()
 	failed := make(chan error, 2)
-	go func() { failed <- s.serve(s.public, s.onPublic, s.cert, s.key) }()
-	go func() { failed <- s.serve(s.admin, s.onAdmin, "", "") }()
+	go func() { failed <- s.serve(s.public, s.onPublic) }()
+	go func() { failed <- s.serve(s.admin, s.onAdmin) }()
 
 	var err error
 	select {
@@ -168,7 +177,9 @@ func (s *server) run(ctx context.Context) error {
 	err = errors.Join(err, s.public.Shutdown(deadline), s.admin.Shutdown(deadline))
 	stop()
 	<-swept
-	return errors.Join(err, s.store.Close())
+	err = errors.Join(err, s.store.Close())
+	s.log.Info("stopped")
+	return err
 }
 
 // close ends a server that never ran.
@@ -176,10 +187,10 @@ func (s *server) close() error {
 	return errors.Join(s.onPublic.Close(), s.onAdmin.Close(), s.store.Close())
 }
 
-func (s *server) serve(srv *http.Server, on net.Listener, cert, key string) error {
+func (s *server) serve(srv *http.Server, on net.Listener) error {
 	var err error
-	if cert != "" {
-		err = srv.ServeTLS(on, cert, key)
+	if srv.TLSConfig != nil {
+		err = srv.ServeTLS(on, "", "")
 	} else {
 		err = srv.Serve(on)
 	}
@@ -187,6 +198,18 @@ func (s *server) serve(srv *http.Server, on net.Listener, cert, key string) erro
 		return nil
 	}
 	return err
+}
+
+// certificate reads the public listener's certificate, nil if there is none.
+func certificate(cfg Config) (*tls.Config, error) {
+	if cfg.Listen.TLS.Cert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cfg.Listen.TLS.Cert, cfg.Listen.TLS.Key)
+	if err != nil {
+		return nil, fmt.Errorf("listen.tls: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // newLogger returns the logger that the settings ask for: text for a person at

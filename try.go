@@ -99,7 +99,7 @@ type player struct {
 	step      int
 }
 
-const steps = 8
+const steps = 9
 
 // askSandbox learns the demo pool from the sandbox's page.
 func (p *player) askSandbox(ctx context.Context) error {
@@ -169,12 +169,18 @@ func (p *player) play(ctx context.Context) error {
 	if p.secret != "" {
 		good["secret"] = p.secret
 	}
-	var user struct {
-		ID    string `json:"_id"`
-		Token string
-	}
-	if err := p.expect(ctx, redeem, good, 200, &user); err != nil {
+	var user, again struct{ Token string }
+	key := userpool.NewID(time.Now())
+	if err := p.expect(ctx, redeem, good, 200, &user, "Idempotency-Key", key); err != nil {
 		return err
+	}
+
+	p.say("回答丢失了？用同一个 Idempotency-Key 重试，得到同一份回答", "the answer got lost? a retry with the same Idempotency-Key gets it again")
+	if err := p.expect(ctx, redeem, good, 200, &again, "Idempotency-Key", key); err != nil {
+		return err
+	}
+	if again != user {
+		return p.failed("the token is another one")
 	}
 
 	p.say("业务后端校验 token", "a backend checks the token")
@@ -227,14 +233,19 @@ func (p *player) failed(format string, args ...any) error {
 }
 
 // expect posts the request, prints it and its answer, and wants the status.
-func (p *player) expect(ctx context.Context, path string, request map[string]any, status int, out any) error {
+// headers are names and values in turn.
+func (p *player) expect(ctx context.Context, path string, request map[string]any, status int, out any, headers ...string) error {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}
-	p.detail("$ curl -X POST %s%s -H 'Content-Type: application/json' -d '%s'", p.url, path, p.hide(string(body)))
+	also := ""
+	for i := 0; i < len(headers); i += 2 {
+		also += fmt.Sprintf(" -H '%s: %s'", headers[i], headers[i+1])
+	}
+	p.detail("$ curl -X POST %s%s -H 'Content-Type: application/json'%s -d '%s'", p.url, path, also, p.hide(string(body)))
 	start := time.Now()
-	got, answer, err := p.send(ctx, http.MethodPost, path, string(body))
+	got, answer, err := p.send(ctx, http.MethodPost, path, string(body), headers...)
 	if err != nil {
 		return p.failed("%v", err)
 	}

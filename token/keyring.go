@@ -145,9 +145,12 @@ func (r *keyring) signer(ctx context.Context, alg string) (*keyPair, error) {
 		return nil, err
 	}
 	// A caller who did not wait for the key must not throw it away.
-	kept, err := r.store.AddFirstSigningKey(context.WithoutCancel(ctx), made)
-	if err != nil {
+	ctx = context.WithoutCancel(ctx)
+	if _, err := r.store.AddFirstSigningKey(ctx, made); err != nil {
 		return nil, err
 	}
-	return parseKey(kept)
+	if keys, err = r.reload(ctx); err != nil { // so that the JWKS has it at once
+		return nil, err
+	}
+	return keys.newest(alg), nil
 }

@@ -20,7 +20,8 @@ const MaxSecrets = 2
 const redacted = "***"
 
 // Secret is a text that must not be printed: fmt, slog and the encoders all
-// show three asterisks. string(s) is the text.
+// show three asterisks. string(s) is the text. It must not be the key of a map:
+// encoding/json writes a string's own text there.
 type Secret string
 
 func (Secret) String() string               { return redacted }
@@ -86,7 +87,11 @@ func (p Phone) Masked() string {
 	if len(s) < 8 {
 		return "****"
 	}
-	return s[:3] + "****" + s[len(s)-4:]
+	shown := 3
+	if s[0] == '+' {
+		shown = 4 // the country
+	}
+	return s[:shown] + "****" + s[len(s)-4:]
 }
 
 // valid tells whether p is in E.164: a plus sign and 6 to 15 digits.
