@@ -127,9 +127,9 @@ func (r Request) validate(pool userpool.Pool) error {
 }
 
 func validChallenge(s string) bool {
-	// The decoder passes over line ends, so the length must be checked as well.
-	_, err := encoding.DecodeString(s)
-	return err == nil && len(s) == encoding.EncodedLen(sha256.Size)
+	// The decoder passes over line ends, so both lengths must be right.
+	b, err := encoding.DecodeString(s)
+	return err == nil && len(b) == sha256.Size && len(s) == encoding.EncodedLen(sha256.Size)
 }
 
 // unreserved tells whether s has only the unreserved characters of RFC 3986

@@ -45,11 +45,12 @@ type rig struct {
 	log    *logs
 	path   string
 
-	mu      sync.Mutex
-	time    time.Time
-	reg     *prometheus.Registry // of the Service and store that run now
-	timeout time.Duration
-	wrap    func(userpool.WeChat) userpool.WeChat
+	mu          sync.Mutex
+	time        time.Time
+	reg         *prometheus.Registry // of the Service and store that run now
+	timeout     time.Duration        // of a sign-in
+	callTimeout time.Duration        // of one call
+	wrap        func(userpool.WeChat) userpool.WeChat
 }
 
 func (r *rig) now() time.Time {
@@ -66,16 +67,16 @@ func (r *rig) turn(d time.Duration) {
 
 func newRig(t *testing.T, options ...func(*rig)) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &logs{}, path: filepath.Join(t.TempDir(), "data", "store.db"), time: t0, timeout: 10 * time.Second}
+	r := &rig{t: t, log: &logs{}, path: filepath.Join(t.TempDir(), "data", "store.db"), time: t0, timeout: 10 * time.Second, callTimeout: 10 * time.Second}
 	r.weixin = sandbox.New(sandbox.Config{Now: r.now})
 	r.weixin.AddApp(sandbox.App{ID: game, Secret: appSecret, Platform: platform})
 	r.weixin.AddApp(sandbox.App{ID: shop, Secret: appSecret, Platform: platform})
 	r.weixin.AddApp(sandbox.App{ID: alone, Secret: appSecret})
 	server := httptest.NewServer(r.weixin)
-	r.client = wechat.New(wechat.Config{BaseURL: server.URL, Timeout: 10 * time.Second, Now: r.now})
 	for _, o := range options {
 		o(r)
 	}
+	r.client = wechat.New(wechat.Config{BaseURL: server.URL, Timeout: r.callTimeout, Now: r.now})
 	r.open()
 	t.Cleanup(func() {
 		if err := r.store.Close(); err != nil {

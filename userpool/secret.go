@@ -87,11 +87,14 @@ func (p Phone) Masked() string {
 	if len(s) < 8 {
 		return "****"
 	}
-	shown := 3
+	head, tail := 3, 4
 	if s[0] == '+' {
-		shown = 4 // the country
+		head = 4 // the country
 	}
-	return s[:shown] + "****" + s[len(s)-4:]
+	if len(s) < head+tail+3 {
+		head, tail = head-1, 2
+	}
+	return s[:head] + "****" + s[len(s)-tail:]
 }
 
 // valid tells whether p is in E.164: a plus sign and 6 to 15 digits.

@@ -190,8 +190,9 @@ func (s *Service) updatePool(ctx context.Context, id string, change func(*Pool) 
 		return Pool{}, err
 	}
 	s.pools.Store(id, &p)
-	p.Secrets = s.withUses(p.Secrets)
-	return p, nil
+	out := p // p is the readers' from now on
+	out.Secrets = s.withUses(p.Secrets)
+	return out, nil
 }
 
 // Authenticate checks the pool secret that a caller shows, "" for none. It

@@ -18,6 +18,7 @@ package userpool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -50,6 +51,7 @@ var (
 	ErrCode              = errors.New("userpool: WeChat refused the code")
 	ErrWeChatRisk        = errors.New("userpool: WeChat blocks this user as high-risk")
 	ErrWeChatUnavailable = errors.New("userpool: WeChat does not answer")
+	ErrWeChatQuota       = fmt.Errorf("%w: the minute's quota is used up", ErrWeChatUnavailable)
 	ErrWeChatSetup       = errors.New("userpool: WeChat refuses the pool's AppID or AppSecret")
 
 	// ErrUnavailable is returned by a store that cannot answer now. Of a write

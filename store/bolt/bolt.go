@@ -173,6 +173,9 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 		}
 		s.keys, s.sealer = keys, newSealer(recordKeyID, keys.record)
 		s.epoch, err = (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
+		if err == nil && len(s.epoch) == 0 {
+			err = errors.New("the epoch is missing; restore a backup")
+		}
 		return err
 	})
 }

@@ -144,11 +144,11 @@ func (s *Store) commitGroup(group []*write) error {
 			group = append(group[:culprit:culprit], group[culprit+1:]...)
 			continue
 		}
+		s.metrics.took.Observe(time.Since(start).Seconds())
+		s.metrics.size.Observe(float64(len(group)))
 		for i, w := range group {
 			w.done <- results[i]
 		}
-		s.metrics.took.Observe(time.Since(start).Seconds())
-		s.metrics.size.Observe(float64(len(group)))
 		return nil
 	}
 	return nil

@@ -117,10 +117,10 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if err != nil {
 			return err
 		}
-		if repeated, err = s.judge(r, a, attempt); err != nil || repeated {
+		if repeated, err = s.judge(r, a, attempt); err != nil {
 			return err
 		}
-		u, err = t.user(r.PoolID, r.UserID)
+		u, err = t.profile(r.PoolID, r.UserID)
 		return err
 	})
 	switch {
@@ -193,6 +193,9 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 			revoked = false
 			if r, err = t.ticket(attempt.Key); err != nil || r.revoked {
 				return err
+			}
+			if r.redeemedAt.IsZero() {
+				return errReopening // a read saw a redemption whose commit then failed
 			}
 			r.revoked, revoked = true, true
 			if err := t.putTicket(r); err != nil {

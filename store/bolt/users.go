@@ -36,7 +36,8 @@ func (t *tx) putAccess(poolID, userID string, a access) error {
 	return t.put(bucketAccess, userKey(poolID, userID), a.encode())
 }
 
-func (t *tx) user(poolID, userID string) (userpool.User, error) {
+// profile returns what a login does not change, or userpool.ErrUserNotFound.
+func (t *tx) profile(poolID, userID string) (userpool.User, error) {
 	b, err := t.get(bucketUsers, userKey(poolID, userID))
 	if err != nil {
 		return userpool.User{}, err
@@ -50,6 +51,15 @@ func (t *tx) user(poolID, userID string) (userpool.User, error) {
 	u, err := decodeUser(poolID, userID, b)
 	if err != nil {
 		return userpool.User{}, corrupt(bucketUsers, err)
+	}
+	return u, nil
+}
+
+// user returns the whole user, or userpool.ErrUserNotFound.
+func (t *tx) user(poolID, userID string) (userpool.User, error) {
+	u, err := t.profile(poolID, userID)
+	if err != nil {
+		return userpool.User{}, err
 	}
 	a, err := t.access(poolID, userID)
 	if err != nil {

@@ -364,6 +364,13 @@ func testUpdateUser(t *testing.T, s store.Store) {
 	}))
 	same(t, "returned", got, want)
 	same(t, "stored", must[userpool.User](t)(s.User(ctx, "p", "a")), want)
+
+	// An identity that change writes over is found no more.
+	old := want.Identities[0]
+	check(t, second(s.UpdateUser(ctx, "p", "a", func(u *userpool.User) error { u.Identities[0].OpenID = "o1-new"; return nil })))
+	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", userpool.Keys{Identity: old}))); got != "- -" {
+		t.Errorf("the old identity finds %q", got)
+	}
 }
 
 func testSigningKeys(t *testing.T, s store.Store) {

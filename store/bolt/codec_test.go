@@ -1,0 +1,169 @@
+package bolt
+
+import (
+	"bytes"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"app2wxapp/ticket"
+	"app2wxapp/userpool"
+)
+
+func drawTime(t *rapid.T, name string) time.Time {
+	ms := rapid.Int64Range(-1<<40, 1<<45).Draw(t, name)
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func drawUser(t *rapid.T) userpool.User {
+	text := rapid.String()
+	u := userpool.User{
+		PoolID: "p", ID: "u", UnionID: text.Draw(t, "unionid"), Phone: userpool.Phone(text.Draw(t, "phone")),
+		Profile: userpool.Profile{
+			Nickname: text.Draw(t, "nickname"), AvatarURL: text.Draw(t, "avatar"), Gender: rapid.IntRange(-1, 2).Draw(t, "gender"),
+			Language: text.Draw(t, "language"), City: text.Draw(t, "city"), Province: text.Draw(t, "province"), Country: text.Draw(t, "country"),
+		},
+		RegisterMethod: text.Draw(t, "method"), SignedUp: drawTime(t, "signed up"), UpdatedAt: drawTime(t, "updated"),
+	}
+	for range rapid.IntRange(0, 4).Draw(t, "identities") {
+		u.Identities = append(u.Identities, userpool.Identity{AppID: text.Draw(t, "app"), OpenID: text.Draw(t, "openid")})
+	}
+	return u
+}
+
+func drawAccess(t *rapid.T) access {
+	a := access{blocked: rapid.Bool().Draw(t, "blocked"), notBefore: drawTime(t, "not before")}
+	a.logins = userpool.Logins{Count: rapid.Uint64().Draw(t, "count"), Last: drawTime(t, "last")}
+	a.logins.Addr = rapid.SampledFrom([]netip.Addr{
+		{}, netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("::ffff:203.0.113.7"),
+	}).Draw(t, "addr")
+	for range rapid.IntRange(0, 5).Draw(t, "live") {
+		a.live = append(a.live, liveTicket{drawKey(t), drawTime(t, "expires")})
+	}
+	return a
+}
+
+func drawKey(t *rapid.T) ticket.Key {
+	return ticket.Key(rapid.SliceOfN(rapid.Byte(), 38, 38).Draw(t, "key"))
+}
+
+func drawBytes(t *rapid.T, name string) []byte {
+	if b := rapid.SliceOf(rapid.Byte()).Draw(t, name); len(b) > 0 {
+		return b
+	}
+	return []byte{}
+}
+
+func drawTicket(t *rapid.T) ticketRecord {
+	text := rapid.String()
+	return ticketRecord{
+		Ticket: ticket.Ticket{
+			Key: drawKey(t), PoolID: text.Draw(t, "pool"), UserID: text.Draw(t, "user"), AppID: text.Draw(t, "app"),
+			SourceApp: text.Draw(t, "source"), Challenge: text.Draw(t, "challenge"), ExpiresAt: drawTime(t, "expires"),
+		},
+		epoch: drawBytes(t, "epoch"), void: rapid.Bool().Draw(t, "void"), redeemedAt: drawTime(t, "redeemed"), jti: text.Draw(t, "jti"),
+		tokenEnd: drawTime(t, "token end"), idem: drawBytes(t, "idem"), answer: drawBytes(t, "answer"), revoked: rapid.Bool().Draw(t, "revoked"),
+	}
+}
+
+func TestCodecRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		u := drawUser(t)
+		if got, err := decodeUser("p", "u", encodeUser(u)); err != nil || !reflect.DeepEqual(got, u) {
+			t.Errorf("user: got %#v, %v, want %#v", got, err, u)
+		}
+		a := drawAccess(t)
+		if got, err := decodeAccess(a.encode()); err != nil || !reflect.DeepEqual(got, a) {
+			t.Errorf("access: got %+v, %v, want %+v", got, err, a)
+		}
+		r := drawTicket(t)
+		if got, err := decodeTicket(r.Key, r.encode()); err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("ticket: got %+v, %v, want %+v", got, err, r)
+		}
+		a.of(&u)
+		if got, err := decodeAnswer("p", "u", encodeAnswer(u)); err != nil || !reflect.DeepEqual(got, u) {
+			t.Errorf("answer: got %+v, %v, want %+v", got, err, u)
+		}
+	})
+}
+
+// A record that was cut off is an error, or has zero values for the fields that
+// are missing as a whole; it is never misread.
+func TestCodecTruncated(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawTicket(t)
+		whole := r.encode()
+		for n := range whole {
+			got, err := decodeTicket(r.Key, whole[:n])
+			if err != nil {
+				continue
+			}
+			if again := got.encode(); !bytes.HasPrefix(again, whole[:n]) || len(bytes.Trim(again[n:], "\x00")) > 0 {
+				t.Errorf("%d of %d bytes were read as %+v", n, len(whole), got)
+			}
+		}
+		a := drawAccess(t)
+		whole = a.encode()
+		for n := range whole {
+			if got, err := decodeAccess(whole[:n]); err == nil && len(got.live) > len(a.live) {
+				t.Errorf("%d of %d bytes were read as %+v", n, len(whole), got)
+			}
+		}
+	})
+}
+
+func TestCodecRefuses(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"text longer than the record":  {5, 'a'},
+		"number without end":           {0x80},
+		"number too large":             bytes.Repeat([]byte{0xff}, 11),
+		"more identities than bytes":   {0, 200},
+		"length that overflows an int": {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+	} {
+		if u, err := decodeUser("p", "u", b); err == nil {
+			t.Errorf("%s: read as %+v", name, u)
+		}
+	}
+}
+
+// FuzzDecodeRecord: no bytes make a decoder panic or take memory beyond what
+// their length explains, and what it reads it writes the same again.
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add(encodeUser(testUser("a")))
+	f.Add(access{live: []liveTicket{{testTicket("a", 1).Key, t0}}}.encode())
+	f.Add(ticketRecord{Ticket: testTicket("a", 1), epoch: []byte{1}, idem: []byte{2}}.encode())
+	f.Add(encodeAnswer(testUser("a")))
+	f.Add([]byte{0, 200, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if u, err := decodeUser("p", "u", b); err == nil {
+			again, err := decodeUser("p", "u", encodeUser(u))
+			if err != nil || !reflect.DeepEqual(again, u) {
+				t.Errorf("user: %+v, then %+v, %v", u, again, err)
+			}
+		}
+		if a, err := decodeAccess(b); err == nil {
+			again, err := decodeAccess(a.encode())
+			if err != nil || !reflect.DeepEqual(again, a) {
+				t.Errorf("access: %+v, then %+v, %v", a, again, err)
+			}
+		}
+		if r, err := decodeTicket(ticket.Key{}, b); err == nil {
+			again, err := decodeTicket(ticket.Key{}, r.encode())
+			if err != nil || !bytes.Equal(again.encode(), r.encode()) {
+				t.Errorf("ticket: %+v, then %+v, %v", r, again, err)
+			}
+		}
+		if u, err := decodeAnswer("p", "u", b); err == nil {
+			again, err := decodeAnswer("p", "u", encodeAnswer(u))
+			if err != nil || !reflect.DeepEqual(again, u) {
+				t.Errorf("answer: %+v, then %+v, %v", u, again, err)
+			}
+		}
+	})
+}
