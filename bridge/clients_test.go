@@ -137,22 +137,24 @@ func TestEnvelopeErrors(t *testing.T) {
 	id := redeemEnvelope(b, p, b.Ticket(p, "bob"))
 	for _, row := range []struct {
 		name string
-		do   func() bridgetest.Response
+		do   func(b *bridgetest.Bridge) bridgetest.Response
 		code int
 	}{
-		{"bad JSON", func() bridgetest.Response { return b.Post(redeemPath(p), "{") }, 2231},
-		{"used", func() bridgetest.Response { return b.Redeem(p, used) }, 4001},
-		{"no secret", func() bridgetest.Response { return b.Post(redeemPath(p), `{"ticket":"x"}`) }, 4010},
-		{"wrong secret", func() bridgetest.Response { return b.Post(redeemPath(p), `{"ticket":"x","secret":"x"}`) }, 4011},
-		{"blocked", func() bridgetest.Response {
+		{"bad JSON", func(b *bridgetest.Bridge) bridgetest.Response { return b.Post(redeemPath(p), "{") }, 2231},
+		{"used", func(b *bridgetest.Bridge) bridgetest.Response { return b.Redeem(p, used) }, 4001},
+		{"no secret", func(b *bridgetest.Bridge) bridgetest.Response { return b.Post(redeemPath(p), `{"ticket":"x"}`) }, 4010},
+		{"wrong secret", func(b *bridgetest.Bridge) bridgetest.Response {
+			return b.Post(redeemPath(p), `{"ticket":"x","secret":"x"}`)
+		}, 4011},
+		{"blocked", func(b *bridgetest.Bridge) bridgetest.Response {
 			b.Admin("PATCH", "/admin/v1/pools/"+p.ID+"/users/"+id, `{"blocked":true}`).Want(200)
 			return b.Redeem(p, blocked)
 		}, 2005},
-		{"form", func() bridgetest.Response { return b.Do("POST", b.URL+redeemPath(p), "ticket=x") }, 4150},
-		{"too large", func() bridgetest.Response {
+		{"form", func(b *bridgetest.Bridge) bridgetest.Response { return b.Do("POST", b.URL+redeemPath(p), "ticket=x") }, 4150},
+		{"too large", func(b *bridgetest.Bridge) bridgetest.Response {
 			return b.Post(redeemPath(p), `{"pad":"`+strings.Repeat("a", 64<<10)+`"}`)
 		}, 4130},
-		{"store", func() bridgetest.Response {
+		{"store", func(b *bridgetest.Bridge) bridgetest.Response {
 			ticket := b.Ticket(p, "carol")
 			st.fail(userpool.ErrUnavailable)
 			defer st.heal()
@@ -160,7 +162,8 @@ func TestEnvelopeErrors(t *testing.T) {
 		}, 5030},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			r := row.do().Want(200)
+			b := b.In(t)
+			r := row.do(b).Want(200)
 			var got map[string]any
 			r.Decode(&got)
 			data, hasData := got["data"]

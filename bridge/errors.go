@@ -17,7 +17,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	p := problem(err)
 	c.Set(keyOutcome, p.Slug)
 	if p.Status >= 500 {
-		s.log.Error("request failed", "route", c.Path(), "error", p.Slug, "err", err, "request_id", requestID(c))
+		s.log.Error("request failed", "route", c.Path(), "pool", c.Get(keyPool), "error", p.Slug, "err", err, "request_id", requestID(c))
 	}
 	if c.Response().Committed {
 		return

@@ -124,6 +124,7 @@ func TestErrors(t *testing.T) {
 	w := world{b, b.NewPool()}
 	for _, row := range errorRows {
 		t.Run(row.name, func(t *testing.T) {
+			w := world{w.In(t), w.pool}
 			for _, lang := range []struct {
 				accept string
 				han    bool

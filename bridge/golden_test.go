@@ -85,7 +85,9 @@ func TestLastIP(t *testing.T) {
 		"2001:db8::7":               "2001:db8::7",
 		"198.51.100.1, 203.0.113.9": "::ffff:203.0.113.9", // the last that a trusted proxy saw
 		"203.0.113.9, 127.0.0.1":    "::ffff:203.0.113.9",
-		"10.0.0.1":                  "::ffff:10.0.0.1", // a private address is not a proxy by itself
+		"198.51.100.1, 10.0.0.1":    "::ffff:10.0.0.1", // no address is a proxy's by what it looks like
+		"198.51.100.1, fe80::1":     "fe80::1",
+		"198.51.100.1, ::1":         "::1",
 		"nonsense":                  "::ffff:127.0.0.1",
 	} {
 		var u redeemed
@@ -103,7 +105,7 @@ func TestPhoneOnTheWire(t *testing.T) {
 	for _, row := range []struct{ number, phone, masked string }{
 		{"13800138000", "13800138000", "138****8000"},
 		{"+8617612346754", "17612346754", "176****6754"},
-		{"+85291234567", "+85291234567", "+85****4567"},
+		{"+85291234567", "+85291234567", "+852****4567"},
 	} {
 		var issued struct {
 			Ticket string

@@ -134,6 +134,7 @@ func TestBadRedeem(t *testing.T) {
 	p := b.NewPool()
 	for _, row := range badRedeems {
 		t.Run(row.name, func(t *testing.T) {
+			b := b.In(t)
 			ticket := b.Ticket(p, row.name)
 			fill := strings.NewReplacer("TICKET", ticket, "SECRET", p.Secret, "OTHER", strings.Repeat("A", 51)).Replace
 			body := row.body
@@ -192,6 +193,7 @@ func TestGoodRedeem(t *testing.T) {
 	p := b.NewPool()
 	for _, row := range goodRedeems {
 		t.Run(row.name, func(t *testing.T) {
+			b := b.In(t)
 			fill := strings.NewReplacer("TICKET", b.Ticket(p, row.name), "SECRET", p.Secret).Replace
 			headers := row.headers
 			if headers == nil {
@@ -306,6 +308,7 @@ func TestBadIssue(t *testing.T) {
 	p := b.NewPool()
 	for _, row := range badIssues {
 		t.Run(row.name, func(t *testing.T) {
+			b := b.In(t)
 			code := b.WeChat.LoginCode(bridgetest.AppID, row.name)
 			b.Post(issuePath(p), strings.ReplaceAll(row.body, "CODE", code)).WantError(400, 2231, "invalid_request")
 			if r := b.Post(issuePath(p), object(member("code", code))); r.Status != 200 {

@@ -48,4 +48,6 @@ func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.
 func (s *Server) healthRoutes(e *echo.Echo) {
 	e.GET("/healthz", s.healthz)
 	e.GET("/readyz", s.readyz)
+	e.Add(http.MethodHead, "/healthz", s.healthz) // monitors send either
+	e.Add(http.MethodHead, "/readyz", s.readyz)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/bridge"
 	"app2wxapp/bridge/bridgetest"
 	"app2wxapp/wechat/sandbox"
 )
@@ -43,7 +44,6 @@ var wechatRows = []struct {
 	{"phone:garbage-object", 502, 5020, "wechat_unavailable"},
 	{"phone:watermark-appid", 502, 5020, "wechat_unavailable"},
 	{"phone:watermark-old", 502, 5020, "wechat_unavailable"},
-	{"token:garbage-html", 502, 5020, "wechat_unavailable"},
 
 	{"login:error-40125", 500, 1000, "server_error"},
 	{"login:error-40013", 500, 1000, "server_error"},
@@ -57,7 +57,11 @@ func TestWeChatFailures(t *testing.T) {
 	p := b.NewPool()
 	for _, row := range wechatRows {
 		t.Run(row.user, func(t *testing.T) {
+			b := b.In(t)
 			r := b.Issue(p, row.user, b.PhoneCode(row.user, "13800138000")).WantError(row.status, row.code, row.slug)
+			if retry := r.Header.Get("Retry-After"); (retry != "") != strings.HasSuffix(row.user, "45011") {
+				t.Errorf("Retry-After %q; only a used-up minute says when to come back", retry)
+			}
 			if strings.Contains(r.Body, "simulated") || strings.Contains(r.Body, "rid") || strings.Contains(r.Body, "errcode") {
 				t.Errorf("the answer has WeChat's words: %s", r.Body)
 			}
@@ -68,11 +72,23 @@ func TestWeChatFailures(t *testing.T) {
 	}
 }
 
-// The wait for WeChat ends, and its time-out is told as WeChat's.
-func TestWeChatHangs(t *testing.T) {
+// Without an access token there is no phone number; the login code is spent.
+func TestNoAccessToken(t *testing.T) {
 	t.Parallel()
 	b := bridgetest.New(t)
 	p := b.NewPool()
+	b.WeChat.Fail(sandbox.Token, sandbox.GarbageHTML, -1)
+	b.Issue(p, "alice", b.PhoneCode("alice", "13800138000")).WantError(502, 5020, "wechat_unavailable")
+	b.WeChat.Fail(sandbox.Token, sandbox.GarbageHTML, 0)
+	b.Issue(p, "alice", b.PhoneCode("alice", "13800138000")).Want(200)
+}
+
+// The wait for WeChat ends, and its time-out is told as WeChat's.
+func TestWeChatHangs(t *testing.T) {
+	t.Parallel()
+	b := bridgetest.New(t, func(c *bridge.Config) { c.WeChatTimeout = 100 * time.Millisecond })
+	p := b.NewPool()
+	b.Issue(p, "phone:hang", b.PhoneCode("phone:hang", "13800138000")).WantError(502, 5020, "wechat_unavailable")
 	b.Issue(p, "login:hang").WantError(502, 5020, "wechat_unavailable")
 }
 

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"errors"
+
 	"github.com/labstack/echo/v4"
 
 	"app2wxapp/bridge/wire"
@@ -68,9 +70,27 @@ func (a *API) CreateUser(c echo.Context) error {
 	}
 	u.Phone = userpool.Phone(phone)
 	if u, err = a.pools.CreateUser(ctx, u); err != nil {
-		return err
+		return spelt(err)
 	}
 	return created(c, userOf(u))
+}
+
+// spelt returns the error of a new user under the names that this API has for
+// the fields.
+func spelt(err error) error {
+	bad := (*userpool.InvalidError)(nil)
+	if !errors.As(err, &bad) {
+		return err
+	}
+	switch bad.Field {
+	case "userInfo.nickName":
+		return userpool.Invalid("nickname", bad.EN, bad.ZH)
+	case "userInfo.avatarUrl":
+		return userpool.Invalid("photo", bad.EN, bad.ZH)
+	case "identities[0]":
+		return userpool.Invalid("openid", "must be printable ASCII", "必须为可打印的 ASCII 字符")
+	}
+	return err
 }
 
 // ShowUser answers GET /admin/v1/pools/:id/users/:userId.

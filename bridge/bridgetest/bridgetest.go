@@ -84,8 +84,8 @@ func New(t testing.TB, options ...Option) *Bridge {
 	b.URL, b.AdminURL = "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
 	c := bridge.Config{
 		Store:         st,
-		WeChat:        wechat.New(wechat.Config{BaseURL: weixin.URL, Timeout: time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
-		WeChatTimeout: time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
+		WeChat:        wechat.New(wechat.Config{BaseURL: weixin.URL, Timeout: 5 * time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
+		WeChatTimeout: 5 * time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
 	}
 	for _, o := range options {
 		o(&c)
@@ -103,6 +103,13 @@ func New(t testing.TB, options ...Option) *Bridge {
 		}
 	})
 	return b
+}
+
+// In returns the same bridge, of which mistakes are reported to a subtest.
+func (b *Bridge) In(t testing.TB) *Bridge {
+	in := *b
+	in.t = t
+	return &in
 }
 
 // Pool is a pool of a Bridge and a secret of it.

@@ -63,6 +63,7 @@ var table = []struct {
 	{userpool.ErrUserExists, Problem{Status: 409, Code: 2026, Slug: "user_exists", ZH: "该 id、unionid 或 openid 的用户已存在", EN: "a user with this id, unionid or openid exists"}},
 	{userpool.ErrSecretLimit, Problem{Status: 409, Code: 4091, Slug: "secret_limit", ZH: "已有两个有效密钥，请先删除一个", EN: "there are two live secrets; delete one first"}},
 	{userpool.ErrRateLimited, Problem{Status: 429, Code: 4290, Slug: "rate_limited", ZH: "尝试过于频繁，请稍后再试", EN: "too many attempts; try again later", RetryAfter: time.Second}},
+	{userpool.ErrWeChatQuota, Problem{Status: 502, Code: 5020, Slug: "wechat_unavailable", ZH: "微信暂时不可用，请重新调用 wx.login 后再试", EN: "WeChat does not answer; call wx.login again and retry", RetryAfter: time.Minute}},
 	{userpool.ErrWeChatUnavailable, Problem{Status: 502, Code: 5020, Slug: "wechat_unavailable", ZH: "微信暂时不可用，请重新调用 wx.login 后再试", EN: "WeChat does not answer; call wx.login again and retry"}},
 	{userpool.ErrUnavailable, Problem{Status: 503, Code: 5030, Slug: "unavailable", ZH: "服务暂时不可用，请稍后再试", EN: "temporarily unavailable; try again", RetryAfter: time.Second}},
 }

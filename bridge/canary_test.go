@@ -1,0 +1,192 @@
+package bridge_test
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"app2wxapp/bridge/bridgetest"
+	"app2wxapp/userpool"
+	"app2wxapp/wechat/sandbox"
+)
+
+// canaries are values that must come out nowhere, by what they are.
+type canaries map[string]string
+
+func (c canaries) plant(what, value string) string {
+	c[fmt.Sprintf("%s %d", what, len(c))] = value
+	return value
+}
+
+// find fails the test for each canary in the text, in the spellings that it may
+// have there. What is named in but was to be found.
+func (c canaries) find(t *testing.T, where, text string, but ...string) {
+	t.Helper()
+next:
+	for what, value := range c {
+		for _, prefix := range but {
+			if strings.HasPrefix(what, prefix) {
+				continue next
+			}
+		}
+		for _, spelled := range []string{value, url.QueryEscape(value), fmt.Sprintf("%x", value)} {
+			if strings.Contains(text, spelled) {
+				t.Errorf("%s has the %s", where, what)
+				break
+			}
+		}
+	}
+}
+
+// A walk through the program, in which everything secret or personal is
+// planted, and then a look at what the walk left behind.
+func TestCanaries(t *testing.T) {
+	t.Parallel()
+	option, st := withFailing()
+	b := bridgetest.New(t, option)
+	c := canaries{}
+	c.plant("AppSecret", bridgetest.AppSecret)
+	c.plant("admin token", bridgetest.AdminToken)
+	jwtSecret := c.plant("jwtSecret", "planted-jwt-secret-0123456789abcdef")
+	p := b.NewPool(member("jwtSecret", jwtSecret))
+	c.plant("pool secret", p.Secret)
+	var second struct{ ID, Secret string }
+	b.Admin("POST", "/admin/v1/pools/"+p.ID+"/secrets", "").Want(201).Decode(&second)
+	c.plant("pool secret", second.Secret)
+
+	var refusals []string
+	refused := func(r bridgetest.Response, status int) {
+		t.Helper()
+		r.Want(status)
+		refusals = append(refusals, r.Body)
+	}
+	nickname := c.plant("nickname", "金丝雀昵称")
+	city := c.plant("city", "金丝雀城市")
+	avatar := c.plant("avatar", "https://planted.example.com/a.png")
+	info := fmt.Sprintf(`"userInfo":{"nickName":%q,"city":%q,"avatarUrl":%q}`, nickname, city, avatar)
+	state := c.plant("state", "planted-state-0123456789")
+	signIn := func(user, phone string, members ...string) bridgetest.Response {
+		c.plant("openid", sandbox.OpenID(bridgetest.AppID, user))
+		c.plant("unionid", sandbox.UnionID(bridgetest.Platform, user))
+		login := c.plant("login code", b.WeChat.LoginCode(bridgetest.AppID, user))
+		members = append(members, member("code", login), member("state", state), info)
+		if phone != "" {
+			c.plant("phone", phone)
+			members = append(members, member("phoneCode", c.plant("phone code", b.WeChat.PhoneCode(bridgetest.AppID, user, phone))))
+		}
+		return b.Post(issuePath(p), object(members...))
+	}
+	ticketOf := func(r bridgetest.Response) string {
+		var issued struct{ Ticket string }
+		r.Want(200).Decode(&issued)
+		return c.plant("ticket", issued.Ticket)
+	}
+	tokenOf := func(r bridgetest.Response) redeemed {
+		var u redeemed
+		r.Want(200).Decode(&u)
+		c.plant("token", u.Token)
+		return u
+	}
+	c.plant("verifier", verifier)
+	idempotencyKey := c.plant("Idempotency-Key", "planted-idempotency-key")
+
+	// Logins, a repeat and replays.
+	ticket := ticketOf(signIn("alice", "13987654321", proofKey()))
+	body := object(member("ticket", ticket), member("secret", p.Secret), member("code_verifier", verifier))
+	alice := tokenOf(b.Post(redeemPath(p)+"?ticket="+ticket, body, "Idempotency-Key: "+idempotencyKey))
+	tokenOf(b.Post(redeemPath(p), body, "Idempotency-Key: "+idempotencyKey))
+	refused(b.Post(redeemPath(p), body), 400)
+	bob := tokenOf(b.Redeem(p, ticketOf(signIn("bob", "13987654322"))))
+
+	// What is wrong on the caller's side.
+	wrong := c.plant("wrong secret", "planted-wrong-secret")
+	ticket = ticketOf(signIn("carol", ""))
+	refused(b.Redeem(bridgetest.Pool{ID: p.ID, Secret: wrong}, ticket), 401)
+	refused(b.Post(redeemPath(p)+"?secret="+p.Secret, object(member("ticket", ticket))), 401)
+	refused(b.Post(redeemPath(p)+"?ticket=planted-other", body), 400)
+	refused(b.Post(redeemPath(p)+"?ticket="+ticket+"&x=%zz", body), 400)
+	refused(b.Post(redeemPath(p), `{"ticket":"`+ticket+`","secret":"`+p.Secret), 400)
+	refused(b.Post(redeemPath(p), `{"`+p.Secret+`":1,"`+p.Secret+`":2}`), 400)
+	refused(b.Post(redeemPath(p), object(member("ticket", ticket), member("secret", p.Secret), `"code_verifier":"`+p.Secret+`!"`)), 400)
+	refused(b.Do("POST", b.URL+redeemPath(p), "ticket="+ticket), 415)
+	refused(b.Do("GET", b.URL+redeemPath(p)+"?ticket="+ticket, ""), 405)
+	refused(b.Do("GET", b.URL+"/"+ticket, ""), 404)
+	refused(b.Post("/oauth/app2wxapp/auth/"+p.Secret, body), 404)
+	refused(b.Do("GET", b.AdminURL+"/admin/v1/pools", "", "Authorization: Bearer "+wrong), 401)
+	refused(b.Do("GET", b.AdminURL+"/admin/v1/pools", "", "Authorization: Basic "+wrong), 401)
+	refused(b.Admin("POST", "/admin/v1/pools", object(member("appSecret", p.Secret), `"name":1`)), 400)
+	refused(b.Admin("POST", "/admin/v1/pools/"+p.ID+"/users", object(member("openid", sandbox.OpenID(bridgetest.AppID, "alice")))), 409)
+	refused(b.Admin("POST", "/admin/v1/pools/"+p.ID+"/users", object(member("phone", "13987654321"))), 400)
+	refused(b.Admin("PATCH", "/admin/v1/pools/"+p.ID, object(member("appSecret", wrong), `"ticketTTL":1`)), 400)
+
+	// What WeChat does. Its session key and its words are planted as well.
+	sessionKey := c.plant("session key", "cGxhbnRlZHNlc3Npb25rZXk=")
+	errmsg := c.plant("errmsg", "planted words of WeChat")
+	b.WeChat.Fail(sandbox.Login, sandbox.Raw(fmt.Sprintf(`{"session_key":%q,"openid":%q,"unionid":%q}`, sessionKey,
+		sandbox.OpenID(bridgetest.AppID, "dave"), sandbox.UnionID(bridgetest.Platform, "dave"))), 1)
+	tokenOf(b.Redeem(p, ticketOf(signIn("dave", ""))))
+	b.WeChat.Fail(sandbox.Login, sandbox.Raw(fmt.Sprintf(`{"session_key":%q,"errcode":40125,"errmsg":%q}`, sessionKey, errmsg)), 1)
+	refused(signIn("erin", ""), 500)
+	b.WeChat.Fail(sandbox.Login, sandbox.Raw(fmt.Sprintf(`{"session_key":%q,"openid":1}`, sessionKey)), 1)
+	refused(signIn("erin", ""), 502)
+	for user, status := range map[string]int{
+		"login:reset": 502, "login:garbage-truncated": 502, "login:redirect": 502, "login:error-40029": 400, "login:http-500": 502,
+		"phone:reset": 502, "phone:garbage-truncated": 502, "phone:error--1": 502, "phone:watermark-old": 502, "phone:redirect": 502,
+		"kill-token": 200, "token:error-40164": 500,
+	} {
+		r := signIn(user, "13987654323")
+		if status == 200 {
+			ticketOf(r)
+			continue
+		}
+		refused(r, status)
+	}
+	for _, call := range b.WeChat.Calls(sandbox.Phone) {
+		c.plant("access token", call.Query.Get("access_token"))
+	}
+
+	// The store fails, a user is blocked, another signed out, tokens checked.
+	ticket = ticketOf(signIn("alice", ""))
+	st.fail(userpool.ErrUnavailable)
+	refused(b.Redeem(p, ticket), 503)
+	refused(b.Do("GET", b.URL+"/authing/token?access_token="+bob.Token, ""), 503)
+	st.heal()
+	users := "/admin/v1/pools/" + p.ID + "/users/"
+	b.Admin("PATCH", users+alice.ID, `{"blocked":true}`).Want(200)
+	refused(b.Redeem(p, ticket), 403)
+	b.Admin("POST", users+bob.ID+"/revoke", "").Want(200)
+	b.Clock.Turn(time.Minute)
+	for _, token := range []string{alice.Token, bob.Token, "x." + bob.Token} {
+		refusals = append(refusals, b.Do("GET", b.URL+"/authing/token?access_token="+token, "").Want(200).Body)
+	}
+	for range failuresPerMinute + 1 {
+		refusals = append(refusals, b.Redeem(bridgetest.Pool{ID: p.ID, Secret: wrong}, ticket).Body)
+	}
+
+	c.find(t, "the log", b.Log.String())
+	c.find(t, "an answer that refuses", strings.Join(refusals, "\n"))
+	c.find(t, "/metrics", b.Do("GET", b.AdminURL+"/metrics", "").Want(200).Body)
+	pools := b.Admin("GET", "/admin/v1/pools", "").Want(200).Body + b.Admin("GET", "/admin/v1/pools/"+p.ID, "").Want(200).Body
+	c.find(t, "the admin API's pool", pools)
+	c.find(t, "the admin API's user", b.Admin("GET", users+alice.ID, "").Want(200).Body, "openid", "unionid", "nickname", "avatar")
+
+	file, err := os.ReadFile(b.StorePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(file), alice.ID) {
+		t.Fatal("the store file has no user id: the search finds nothing at all")
+	}
+	c.find(t, "the store file", string(file))
+	for _, hash := range []string{s256(p.Secret), s256(ticket)} {
+		if strings.Contains(string(file), hash) {
+			t.Error("the store file has a hash in base64url")
+		}
+	}
+	if n := strings.Count(b.Log.String(), "\n"); n < 50 {
+		t.Errorf("the log has %d lines: too few for the walk", n)
+	}
+}
