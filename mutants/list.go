@@ -1,0 +1,112 @@
+package main
+
+var (
+	theStore  = []string{"./store/bolt"}
+	theTicket = []string{"./ticket"}
+	theUsers  = []string{"./userpool"}
+	theToken  = []string{"./token"}
+	theBridge = []string{"./bridge"}
+)
+
+var mutants = []mutant{
+	{
+		name: "gate: the mark is not looked at again in the write", file: "store/bolt/tickets.go",
+		old: "case redeemed && !repeated:\n\t\treturn false, ticket.ErrRedeemed\n",
+		new: "case redeemed && !repeated && attempt.Now.IsZero():\n\t\treturn false, ticket.ErrRedeemed\n", packages: theStore,
+	},
+	{
+		name: "gate: mark in a second transaction", file: "store/bolt/tickets.go",
+		old: "\t\tif err := t.putTicket(r); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn t.putAccess(r.PoolID, r.UserID, a)\n\t})\n\tswitch {\n\tcase repeated && err == nil:",
+		new: "\t\treturn t.putAccess(r.PoolID, r.UserID, a)\n\t})\n\tif err == nil && !repeated {\n\t\terr = s.update(func(t *tx) error { return t.putTicket(r) })\n\t}\n\tswitch {\n\tcase repeated && err == nil:", packages: theStore,
+	},
+	{
+		name: "life: > for >= at ExpiresAt", file: "store/bolt/tickets.go",
+		old: "expired := !attempt.Now.Before(r.ExpiresAt)", new: "expired := attempt.Now.After(r.ExpiresAt)", packages: theStore,
+	},
+	{
+		name: "tenant: the pool is ignored", file: "store/bolt/tickets.go",
+		old: "case r.PoolID != attempt.PoolID, !bytes.Equal(r.epoch, s.epoch):", new: "case !bytes.Equal(r.epoch, s.epoch):", packages: theStore,
+	},
+	{
+		name: "proof key: the challenge is ignored", file: "store/bolt/tickets.go",
+		old: "case r.Challenge != attempt.Challenge:", new: "case r.Challenge != attempt.Challenge && attempt.Challenge != \"\":", packages: theStore,
+	},
+	{
+		name: "tombstone swept early", file: "store/bolt/tickets.go",
+		old: "if !now.Before(end.Add(ticket.RetainFor)) {\n\t\t\t\told", new: "if !now.Before(end) {\n\t\t\t\told", packages: theStore,
+	},
+	{
+		name: "Idempotency-Key ignored", file: "ticket/service.go",
+		old: "r.Idempotency = sha256.Sum256([]byte(a.IdempotencyKey))", new: "_ = sha256.Sum256([]byte(a.IdempotencyKey))", packages: theTicket,
+	},
+	{
+		name: "Idempotency-Key: any key repeats", file: "store/bolt/tickets.go",
+		old: "len(r.idem) > 0 && bytes.Equal(r.idem, attempt.Idempotency[:])", new: "len(r.idem) > 0", packages: theStore,
+	},
+	{
+		name: "secret after the gate", file: "ticket/service.go",
+		old: "\tif proved, err = s.pools.Authenticate(pool, a.Secret); err != nil {\n\t\treturn Redeemed{}, proved, err\n\t}\n",
+		new: "\tdefer func() {\n\t\tvar refused error\n\t\tif proved, refused = s.pools.Authenticate(pool, a.Secret); refused != nil {\n\t\t\tdone, err = Redeemed{}, refused\n\t\t}\n\t}()\n", packages: theTicket,
+	},
+	{
+		name: "secret not checked where optional", file: "userpool/service.go",
+		old: "\tif secret == \"\" {\n\t\tif pool.SecretOptional {", new: "\tif secret == \"\" || pool.SecretOptional {\n\t\tif pool.SecretOptional {", packages: theUsers,
+	},
+	{
+		name: "replay revokes nothing", file: "store/bolt/tickets.go",
+		old: "return t.put(bucketRevoked, revokedKey(r.jti, r.tokenEnd), nil)", new: "return nil", packages: theStore,
+	},
+	{
+		name: "an invalid replay revokes", file: "store/bolt/tickets.go",
+		old: "\tcase r.Challenge != attempt.Challenge:\n\t\treturn false, ticket.ErrVerifier\n\tcase redeemed && !repeated:\n\t\treturn false, ticket.ErrRedeemed\n",
+		new: "\tcase redeemed && !repeated:\n\t\treturn false, ticket.ErrRedeemed\n\tcase r.Challenge != attempt.Challenge:\n\t\treturn false, ticket.ErrVerifier\n", packages: theStore,
+	},
+	{
+		name: "a blocked user redeems", file: "store/bolt/tickets.go",
+		old: "case a.blocked:", new: "case a.blocked && attempt.Now.IsZero():", packages: theStore,
+	},
+	{
+		name: "a sixth ticket voids nothing", file: "store/bolt/tickets.go",
+		old: "for len(a.live) >= ticket.MaxLive {", new: "for len(a.live) > 1000 {", packages: theStore,
+	},
+	{
+		name: "sign-out leaves tickets alive", file: "store/bolt/tickets.go",
+		old: "case r.void, !r.Key.IssuedAt().After(a.notBefore):", new: "case r.void:", packages: theStore,
+	},
+	{
+		name: "a failed commit is answered as done", file: "store/bolt/commit.go",
+		old: "return results, -1, s.commit(bt)", new: "_ = s.commit(bt)\n\treturn results, -1, nil", packages: theStore,
+	},
+	{
+		name: "a refusal takes its group along", file: "store/bolt/commit.go",
+		old: "if results[i] != nil && (panicked || t.writes != before) {", new: "if results[i] != nil && (panicked || t.writes >= before) {", packages: theStore,
+	},
+	{
+		name: "a half-done write stays in its group", file: "store/bolt/commit.go",
+		old: "if results[i] != nil && (panicked || t.writes != before) {", new: "if panicked && t.writes != before {", packages: theStore,
+	},
+	{
+		name: "a damaged record is not found", file: "store/bolt/bolt.go",
+		old: "\t\treturn nil, corrupt(bucket, err)\n\t}\n\tif plain == nil {", new: "\t\treturn nil, nil\n\t}\n\tif plain == nil {", packages: theStore,
+	},
+	{
+		name: "a code is sent to WeChat twice", file: "userpool/codes.go",
+		old: "\tif _, ok := c.young[k]; ok {\n\t\treturn false\n\t}\n", new: "", packages: theUsers,
+	},
+	{
+		name: "two users are merged silently", file: "userpool/signin.go",
+		old: "if in.twin == \"\" && !slices.Contains", new: "if !slices.Contains", packages: theUsers,
+	},
+	{
+		name: "a recycled number matches", file: "userpool/signin.go",
+		old: "if in.pool.MatchPhone && len(m.ByPhone) == 1 && in.mayBe(m.ByPhone[0]) {", new: "if in.pool.MatchPhone && len(m.ByPhone) == 1 {", packages: theUsers,
+	},
+	{
+		name: "token: the header decides the algorithm", file: "token/verify.go",
+		old: "if t.header.Alg != k.alg() {", new: "if t.header.Alg == \"none\" {", packages: theToken,
+	},
+	{
+		name: "two different tickets are taken", file: "bridge/redeem.go",
+		old: "case a.Ticket != given:", new: "case a.Ticket != given && len(given) > 1000:", packages: theBridge,
+	},
+}

@@ -1,0 +1,131 @@
+// Command mutants plants defects, one at a time, in a copy of the tree and
+// expects the tests to notice each: go run ./mutants, or make mutants.
+//
+// The list holds the defects that this kind of program is known for. A defect
+// whose place is gone, one that does not compile and one that no test notices
+// are all failures.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// mutant is a defect: old is replaced by new in file, and the tests of the
+// packages must fail.
+type mutant struct {
+	name     string
+	file     string
+	old, new string
+	packages []string
+}
+
+func main() {
+	only := flag.String("only", "", "run the mutants whose name has this in it")
+	flag.Parse()
+	if err := run(context.Background(), *only); err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, only string) error {
+	copied, err := os.MkdirTemp("", "mutants-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(copied)
+	if err := copyTree(ctx, copied); err != nil {
+		return err
+	}
+	var failed []string
+	for _, m := range mutants {
+		if !strings.Contains(m.name, only) {
+			continue
+		}
+		start := time.Now()
+		verdict, err := m.plant(ctx, copied)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		fmt.Printf("%-8s %-40s %v\n", verdict, m.name, time.Since(start).Round(time.Second))
+		if verdict != caught {
+			failed = append(failed, m.name)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("not noticed: %s", strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// copyTree copies the files that git knows, and those it would add, to dir.
+func copyTree(ctx context.Context, dir string) error {
+	list, err := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	if err != nil {
+		return fmt.Errorf("list the tree: %w", err)
+	}
+	for _, name := range strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+		b, err := os.ReadFile(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // deleted and not committed
+		}
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, b, 0o644)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	caught   = "caught"
+	survived = "SURVIVED"
+)
+
+// plant plants the defect in the copy, runs the tests, and takes it out again.
+func (m mutant) plant(ctx context.Context, dir string) (verdict string, err error) {
+	file := filepath.Join(dir, m.file)
+	good, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	if n := bytes.Count(good, []byte(m.old)); n != 1 {
+		return "", fmt.Errorf("its place occurs %d times in %s, want once", n, m.file)
+	}
+	if err := os.WriteFile(file, bytes.Replace(good, []byte(m.old), []byte(m.new), 1), 0o644); err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.WriteFile(file, good, 0o644)) }()
+
+	if out, err := goTool(ctx, dir, append([]string{"vet"}, m.packages...)); err != nil {
+		return "", fmt.Errorf("does not compile:\n%s", out)
+	}
+	out, err := goTool(ctx, dir, append([]string{"test", "-count=1", "-failfast"}, m.packages...))
+	switch {
+	case err == nil:
+		return survived, nil
+	case bytes.Contains(out, []byte("--- FAIL")) || bytes.Contains(out, []byte("panic:")):
+		return caught, nil
+	}
+	return "", fmt.Errorf("the tests did not run:\n%s", out)
+}
+
+func goTool(ctx context.Context, dir string, args []string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	return cmd.CombinedOutput()
+}
