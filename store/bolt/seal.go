@@ -10,6 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // A sealed record is
@@ -31,19 +35,48 @@ const (
 // errSealed is wrapped by the error of a record that does not open.
 var errSealed = errors.New("the record does not open")
 
-// sealer seals and opens records with one key.
+// sealer seals and opens records with one key. It is safe for concurrent use.
+//
+// Deriving a key costs more than sealing a record with it. New records share
+// the first half of the nonce, and with it the derived key, until sessionSize
+// of them were sealed; their second halves are random.
 type sealer struct {
 	id    uint16
 	block cipher.Block
 	k1    [aes.BlockSize]byte // CMAC subkey
+
+	now     atomic.Pointer[session]
+	renew   sync.Mutex
+	derived *lru.Cache[nonceHalf, cipher.AEAD] // of records that opened
 }
+
+type nonceHalf [nonceSize / 2]byte
+
+// session is a derived key for new records.
+type session struct {
+	half nonceHalf
+	aead cipher.AEAD
+	left atomic.Int64
+}
+
+const (
+	// sessionSize keeps the chance that two records share a nonce below 2⁻³⁶.
+	sessionSize = 1 << 30
+	// derivedKeys are kept for opening. A process begins a session when it
+	// starts: the records of that many starts open quickly.
+	derivedKeys = 512
+)
 
 func newSealer(id uint16, key [32]byte) *sealer {
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		panic(err) // the key has 32 bytes
 	}
-	s := &sealer{id: id, block: block}
+	derived, err := lru.New[nonceHalf, cipher.AEAD](derivedKeys)
+	if err != nil {
+		panic(err) // the size is a positive constant
+	}
+	s := &sealer{id: id, block: block, derived: derived}
 	block.Encrypt(s.k1[:], s.k1[:])
 	var msb byte
 	for i := len(s.k1) - 1; i >= 0; i-- {
@@ -53,8 +86,26 @@ func newSealer(id uint16, key [32]byte) *sealer {
 	return s
 }
 
-// derive returns AES-256-GCM under the key that the first 12 bytes of the nonce
-// select.
+// session returns the key for the next record.
+func (s *sealer) session() *session {
+	if now := s.now.Load(); now != nil && now.left.Add(-1) >= 0 {
+		return now
+	}
+	s.renew.Lock()
+	defer s.renew.Unlock()
+	if now := s.now.Load(); now != nil && now.left.Add(-1) >= 0 {
+		return now
+	}
+	var half nonceHalf
+	rand.Read(half[:])
+	fresh := &session{half: half, aead: s.derive(half[:])}
+	fresh.left.Store(sessionSize - 1)
+	s.now.Store(fresh)
+	return fresh
+}
+
+// derive returns AES-256-GCM under the key that the first half of the nonce
+// selects.
 func (s *sealer) derive(nonce []byte) cipher.AEAD {
 	var key [32]byte
 	for i := range 2 {
@@ -79,12 +130,14 @@ func (s *sealer) derive(nonce []byte) cipher.AEAD {
 
 // seal returns the record for plain at the bucket's key.
 func (s *sealer) seal(bucket string, key, plain []byte) []byte {
+	now := s.session()
 	out := make([]byte, headerSize+nonceSize, len(plain)+sealedExtra)
 	out[0] = sealFormat
 	binary.BigEndian.PutUint16(out[1:], s.id)
 	nonce := out[headerSize:]
-	rand.Read(nonce)
-	return s.derive(nonce).Seal(out, nonce[12:], plain, associated(out, bucket, key))
+	copy(nonce, now.half[:])
+	rand.Read(nonce[len(now.half):])
+	return now.aead.Seal(out, nonce[len(now.half):], plain, associated(out, bucket, key))
 }
 
 // open returns what seal was given.
@@ -95,12 +148,29 @@ func (s *sealer) open(bucket string, key, record []byte) ([]byte, error) {
 	if id := binary.BigEndian.Uint16(record[1:]); id != s.id {
 		return nil, fmt.Errorf("%w: it was sealed with key %d", errSealed, id)
 	}
-	nonce := record[headerSize : headerSize+nonceSize]
-	plain, err := s.derive(nonce).Open(nil, nonce[12:], record[headerSize+nonceSize:], associated(record, bucket, key))
+	nonce, sealed := record[headerSize:headerSize+nonceSize], record[headerSize+nonceSize:]
+	half := nonceHalf(nonce)
+	aead, known := s.aead(half)
+	plain, err := aead.Open(nil, nonce[len(half):], sealed, associated(record, bucket, key))
 	if err != nil {
 		return nil, fmt.Errorf("%w: it was altered, moved or sealed with another key", errSealed)
 	}
+	if !known {
+		s.derived.Add(half, aead)
+	}
 	return plain, nil
+}
+
+// aead returns the key that the half of a nonce selects, and whether it is one
+// that a record was opened or sealed with.
+func (s *sealer) aead(half nonceHalf) (_ cipher.AEAD, known bool) {
+	if now := s.now.Load(); now != nil && now.half == half {
+		return now.aead, true
+	}
+	if aead, ok := s.derived.Get(half); ok {
+		return aead, true
+	}
+	return s.derive(half[:]), false
 }
 
 func associated(record []byte, bucket string, key []byte) []byte {

@@ -76,10 +76,9 @@ func stillLive(list []liveTicket, now time.Time) []liveTicket {
 	return kept
 }
 
-// judge says what becomes of an attempt to redeem the ticket of the user with
-// this access: nil for a success, or why not. repeated tells that the first
-// answer is due again.
-func (s *Store) judge(r ticketRecord, a access, attempt ticket.Redemption) (repeated bool, err error) {
+// judge says whether an attempt can redeem the ticket: nil, or why not. repeated
+// tells that the first answer is due again.
+func (s *Store) judge(r ticketRecord, attempt ticket.Redemption) (repeated bool, err error) {
 	expired := !attempt.Now.Before(r.ExpiresAt)
 	redeemed := !r.redeemedAt.IsZero()
 	repeated = redeemed && !expired && len(r.idem) > 0 && bytes.Equal(r.idem, attempt.Idempotency[:])
@@ -92,19 +91,26 @@ func (s *Store) judge(r ticketRecord, a access, attempt ticket.Redemption) (repe
 		return false, ticket.ErrRedeemed
 	case expired:
 		return false, ticket.ErrExpired
-	case a.blocked:
-		return false, userpool.ErrBlocked
-	case r.void, !r.Key.IssuedAt().After(a.notBefore):
-		return false, ticket.ErrVoid
 	}
 	return repeated, nil
 }
 
-// RedeemTicket implements ticket.Store. What is refused is refused by a read:
-// nobody can make the disk work by guessing. Only an attempt that may succeed,
-// or a replay that may have a token to revoke, enters the queue of writes,
-// where it is judged again. So does one with the Idempotency-Key of the first
-// success: a read may see that one before it is on disk, a write may not.
+// judgeUser says whether the ticket's user, with this access, may still come in.
+func (r ticketRecord) judgeUser(a access) error {
+	switch {
+	case a.blocked:
+		return userpool.ErrBlocked
+	case r.void, !r.Key.IssuedAt().After(a.notBefore):
+		return ticket.ErrVoid
+	}
+	return nil
+}
+
+// RedeemTicket implements ticket.Store. A bad ticket is refused by a read: nobody
+// can make the disk work by guessing. Only who has a ticket that was good, or a
+// replay that may have a token to revoke, enters the queue of writes, where it
+// is judged again, and the user too. So does one with the Idempotency-Key of the
+// first success: a read may see that one before it is on disk, a write may not.
 func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (ticket.Redeemed, error) {
 	var r ticketRecord
 	var u userpool.User
@@ -113,14 +119,12 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if r, err = t.ticket(attempt.Key); err != nil {
 			return err
 		}
-		a, err := t.access(r.PoolID, r.UserID)
-		if err != nil {
+		if repeated, err = s.judge(r, attempt); err != nil {
 			return err
 		}
-		if repeated, err = s.judge(r, a, attempt); err != nil {
-			return err
+		if u, err = t.profile(r.PoolID, r.UserID); errors.Is(err, userpool.ErrUserNotFound) {
+			return corrupt(bucketTickets, errNoUser)
 		}
-		u, err = t.profile(r.PoolID, r.UserID)
 		return err
 	})
 	switch {
@@ -134,11 +138,14 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if r, err = t.ticket(attempt.Key); err != nil {
 			return err
 		}
+		if repeated, err = s.judge(r, attempt); err != nil {
+			return err
+		}
 		a, err := t.access(r.PoolID, r.UserID)
 		if err != nil {
 			return err
 		}
-		if repeated, err = s.judge(r, a, attempt); err != nil || repeated {
+		if err = r.judgeUser(a); err != nil || repeated {
 			return err
 		}
 		a.logins.Count++
