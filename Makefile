@@ -4,6 +4,7 @@
 # make build   the static release binary, dist/app2wxapp
 # make fuzz    each fuzz target for FUZZTIME (default 1m)
 # make crash   the kill -9 test, 100 rounds
+# make mutants plant known defects in a copy and expect the tests to notice each
 # make bench   load against a bare handler; see bench/README.md
 
 SHELL       := /bin/bash
@@ -11,7 +12,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 1m
 
-.PHONY: run build test lint tools fuzz crash bench
+.PHONY: run build test lint tools fuzz crash mutants bench
 
 run:
 	go run . serve
@@ -43,6 +44,9 @@ fuzz:
 
 crash:
 	go test -race -run TestKill -timeout 60m . -args -kill.rounds=100
+
+mutants:
+	go run ./mutants
 
 bench:
 	go run ./bench

@@ -25,7 +25,7 @@ func TestChallenge(t *testing.T) {
 		{"44 characters", member("code_challenge", challenge+"A") + `,"code_challenge_method":"S256"`, false},
 		{"padded", member("code_challenge", challenge+"=") + `,"code_challenge_method":"S256"`, false},
 		{"base64 with a plus", member("code_challenge", "+"+challenge[1:]) + `,"code_challenge_method":"S256"`, false},
-		{"with a line break", member("code_challenge", challenge[:42]+"\n") + `,"code_challenge_method":"S256"`, false},
+		{"with a line break", member("code_challenge", challenge+"\n") + `,"code_challenge_method":"S256"`, false},
 		{"with stray last bits", member("code_challenge", challenge[:42]+"B") + `,"code_challenge_method":"S256"`, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -76,17 +76,21 @@ func TestRepeatIsChecked(t *testing.T) {
 	}
 }
 
-// The answer can be had again until the ticket's end, not at it.
+// The answer can be had again until the ticket's end. From then on the same
+// request is a replay.
 func TestRepeatEndsWithTicket(t *testing.T) {
 	t.Parallel()
 	b := bridgetest.New(t)
 	p := b.NewPool()
 	body := object(member("ticket", b.Ticket(p, "alice")), member("secret", p.Secret))
-	b.Post(redeemPath(p), body, key).Want(200)
+	var u redeemed
+	b.Post(redeemPath(p), body, key).Want(200).Decode(&u)
 	b.Clock.Turn(120*time.Second - time.Millisecond)
 	b.Post(redeemPath(p), body, key).Want(200)
+	wantToken(t, b, u.Token, 200)
 	b.Clock.Turn(time.Millisecond)
 	wantInvalid(b.Post(redeemPath(p), body, key))
+	wantToken(t, b, u.Token, 2207)
 }
 
 // A blocked user's answer is not given again.

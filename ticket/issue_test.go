@@ -149,3 +149,14 @@ func TestSixthTicketVoidsOldest(t *testing.T) {
 		r.redeem(p, ticket.Attempt{Ticket: i.Ticket, Secret: secret, Addr: addr})
 	}
 }
+
+// A redeemed ticket takes none of the five places.
+func TestRedeemedTicketMakesRoom(t *testing.T) {
+	r := newRig(t)
+	p, secret := r.pool()
+	first := r.issue(p, r.request("alice"))
+	for range 6 {
+		r.redeem(p, ticket.Attempt{Ticket: r.issue(p, r.request("alice")).Ticket, Secret: secret, Addr: addr})
+	}
+	r.redeem(p, ticket.Attempt{Ticket: first.Ticket, Secret: secret, Addr: addr})
+}

@@ -105,6 +105,24 @@ func TestTicketMachine(t *testing.T) {
 			r.turn(d)
 			m.now = r.now()
 		}
+		// issue issues a ticket to the user, who is not blocked.
+		issue := func(t *rapid.T, n int, bound bool) {
+			u := &m.users[n]
+			q := r.request(fmt.Sprint(p.ID, n))
+			if bound {
+				q = r.bound(fmt.Sprint(p.ID, n))
+			}
+			i, err := r.tickets.Issue(ctx, p, q)
+			if errors.Is(err, userpool.ErrRateLimited) {
+				turn(time.Minute)
+				t.Skip("rate limited")
+			}
+			if err != nil || u.id != "" && i.User.ID != u.id {
+				t.Fatalf("Issue: user %s, %v, want %s", i.User.ID, err, u.id)
+			}
+			u.id = i.User.ID
+			m.issue(&modelTicket{text: i.Ticket, user: n, bound: bound, issued: m.now, expires: m.now.Add(p.TicketLife())})
+		}
 		// attempt redeems, by the model and for real.
 		attempt := func(t *rapid.T, mt *modelTicket, shown string, verified bool, key string) {
 			repeated, want := m.redeem(mt, shown, verified, key)
@@ -151,29 +169,34 @@ func TestTicketMachine(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"issue": func(t *rapid.T) {
 				n := user.Draw(t, "user")
-				u := &m.users[n]
-				if u.blocked {
+				if m.users[n].blocked {
 					t.Skip("blocked")
 				}
-				q := r.request(fmt.Sprint(p.ID, n))
-				bound := rapid.Bool().Draw(t, "bound")
-				if bound {
-					q = r.bound(fmt.Sprint(p.ID, n))
+				issue(t, n, rapid.Bool().Draw(t, "bound"))
+			},
+			// Enough at once to meet the bound of five, which single steps seldom do.
+			"issue four": func(t *rapid.T) {
+				n := user.Draw(t, "user")
+				if m.users[n].blocked {
+					t.Skip("blocked")
 				}
-				i, err := r.tickets.Issue(ctx, p, q)
-				if errors.Is(err, userpool.ErrRateLimited) {
-					turn(time.Minute)
-					t.Skip("rate limited")
+				for range ticket.MaxLive - 1 {
+					issue(t, n, false)
 				}
-				if err != nil || u.id != "" && i.User.ID != u.id {
-					t.Fatalf("Issue: user %s, %v, want %s", i.User.ID, err, u.id)
-				}
-				u.id = i.User.ID
-				m.issue(&modelTicket{text: i.Ticket, user: n, bound: bound, issued: m.now, expires: m.now.Add(p.TicketLife())})
 			},
 			"redeem": func(t *rapid.T) {
 				mt := pick(t)
 				attempt(t, mt, "right", mt.bound, keys.Draw(t, "key"))
+			},
+			"redeem the oldest": func(t *rapid.T) { // the first to be voided
+				n := user.Draw(t, "user")
+				for _, mt := range m.tickets {
+					if mt.user == n && m.live(mt) {
+						attempt(t, mt, "right", mt.bound, "")
+						return
+					}
+				}
+				t.Skip("none is live")
 			},
 			"redeem somehow": func(t *rapid.T) {
 				attempt(t, pick(t), secrets.Draw(t, "secret"), rapid.Bool().Draw(t, "verifier"), keys.Draw(t, "key"))

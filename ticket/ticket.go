@@ -170,9 +170,9 @@ type Store interface {
 	//
 	// A ticket that is redeemed already gives ErrRedeemed, with Ticket and JTI
 	// of the first success, and revokes that token if r says so; unless
-	// r.Idempotency is that of the first success, the ticket has not expired
-	// and the user is not blocked: then the first answer is returned again,
-	// Repeated.
+	// r.Idempotency is that of the first success and the ticket has not
+	// expired: then the first answer is returned again, Repeated, if the user
+	// may still come in.
 	RedeemTicket(ctx context.Context, r Redemption) (Redeemed, error)
 
 	// SweepTickets deletes up to limit tickets whose end is RetainFor or more

@@ -55,7 +55,14 @@ func TestSecretsDoNotPrint(t *testing.T) {
 			t.Errorf("%s as JSON: %v", name, err)
 		}
 		var b bytes.Buffer
-		for _, h := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
+		// The digits of a time can be any, those of the phone included.
+		noTime := &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}
+		for _, h := range []slog.Handler{slog.NewTextHandler(&b, noTime), slog.NewJSONHandler(&b, noTime)} {
 			log := slog.New(h)
 			log.With("with", v).Info("secret", "value", v, slog.Group("group", "in", v))
 		}

@@ -288,6 +288,9 @@ func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
 	if u.RegisterMethod == "" {
 		u.RegisterMethod = "import"
 	}
+	if utf8.RuneCountInString(u.RegisterMethod) > maxProfileText || hasControl(u.RegisterMethod) {
+		return User{}, Invalid("registerMethod", "must be at most 64 characters", "最多 64 个字符")
+	}
 	if u.SignedUp.IsZero() {
 		u.SignedUp = now
 	}

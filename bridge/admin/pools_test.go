@@ -125,7 +125,8 @@ var badSettings = []struct{ body, field string }{
 	{`{"tokenTTL":0}`, "tokenTTL"},
 	{`{"tokenTTL":59}`, "tokenTTL"},
 	{`{"tokenTTL":315360001}`, "tokenTTL"},
-	{`{"tokenTTL":18446744073}`, "tokenTTL"}, // in nanoseconds it is past 64 bits
+	{`{"ticketTTL":18446744193}`, "ticketTTL"}, // in nanoseconds past 64 bits, where it looks like two minutes
+	{`{"tokenTTL":18446747673}`, "tokenTTL"},
 	{`{"tokenAlg":"none"}`, "tokenAlg"},
 	{`{"tokenAlg":"hs256"}`, "tokenAlg"},
 	{`{"tokenAlg":"HS512"}`, "tokenAlg"},
@@ -167,6 +168,18 @@ func TestPatchRefuses(t *testing.T) {
 		t.Errorf("refused patches changed\n%s\nto\n%s", before, after)
 	}
 	b.Admin("PATCH", pools+"/nobody", `{"name":"b"}`).WantError(404, 2224, "pool_not_found")
+}
+
+// A merge patch may be sent under its own media type, RFC 7396 §4.
+func TestPatchMediaType(t *testing.T) {
+	t.Parallel()
+	b := bridgetest.New(t)
+	p := b.NewPool()
+	patch := func(method, path string) bridgetest.Response {
+		return b.Do(method, b.AdminURL+path, `{"ticketTTL":60}`, "Content-Type: application/merge-patch+json", "Authorization: Bearer "+bridgetest.AdminToken)
+	}
+	patch("PATCH", pools+"/"+p.ID).Want(200)
+	patch("POST", pools).WantError(415, 4150, "unsupported_media_type")
 }
 
 // wantField fails the test unless the error names the field in both languages.

@@ -83,6 +83,7 @@ func TestCreateUserRefuses(t *testing.T) {
 		`{"id":"a/b"}`: "id",
 		`{"id":"` + strings.Repeat("a", 65) + `"}`: "id",
 		`{"phone":"13800138000"}`:                  "phone",
+		`{"registerMethod":"a\u0007"}`:             "registerMethod",
 		`{"phone":"+86138001380001380"}`:           "phone",
 		`{"phone":"+0123456789"}`:                  "phone",
 		`{"unionid":"联"}`:                          "unionid",

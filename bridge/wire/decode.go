@@ -85,7 +85,8 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, ErrMediaType
 	}
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" {
+	patch := media == "application/merge-patch+json" && r.Method == http.MethodPatch // RFC 7396
+	if err != nil || media != "application/json" && !patch {
 		return nil, ErrMediaType
 	}
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
