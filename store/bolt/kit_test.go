@@ -24,7 +24,7 @@ import (
 var (
 	ctx     = context.Background()
 	t0      = time.Date(2026, 11, 20, 8, 30, 0, 412e6, time.UTC)
-	testKey = [32]byte{7}
+	testKey = [32]byte([]byte("planted-encryption-key-012345678"))
 )
 
 // events is a log whose lines a test can wait for.

@@ -54,7 +54,7 @@ func TestFileShowsNothing(t *testing.T) {
 	b, err := os.ReadFile(filled(t))
 	check(t, err)
 	for _, plain := range []string{
-		"planted-app-secret", "planted-jwt-secret", "oU-a", "o1-a", "13800138000", "nick-a", "203.0.113.7", string(testKey[:8]),
+		"planted-app-secret", "planted-jwt-secret", "oU-a", "o1-a", "13800138000", "nick-a", "203.0.113.7", string(testKey[:]),
 	} {
 		if bytes.Contains(b, []byte(plain)) {
 			t.Errorf("the file shows %q", plain)
