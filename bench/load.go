@@ -1,0 +1,241 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Per round, beside the shots that are measured.
+const (
+	bareTimes = 3   // as many requests to the bare echo
+	replays   = 100 // shots fired once more afterwards
+	raced     = 20  // shots fired on several connections at once
+	racers    = 4   // how many
+)
+
+func warmUp(n int) int { return n / 10 }
+
+// tickets is how many one round of n measured requests needs.
+func tickets(n int) int { return warmUp(n) + n + raced }
+
+// trial is one way to use the bridge.
+type trial struct {
+	world *world
+	path  string
+	body  string                        // with %s for the value
+	mint  func(n int) (shots, error)    // fresh shots
+	check func(*process, outcome) error // what must hold after the measured shots
+	// counter is the series that counts successes.
+	counter string
+}
+
+// outcome is what came of the measured shots.
+type outcome struct {
+	shots       shots    // all accepted
+	tickets     [][]byte // that the answers to issue had
+	spare       shots    // not fired yet
+	connections int
+}
+
+func (c config) load(what, folder string, out io.Writer) (err error) {
+	folder = filepath.Join(folder, what)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return err
+	}
+	t, err := newTrial(what, folder, c.users)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.world.close()) }()
+	body, err := t.sample()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "An answer has %d bytes.\n\n", len(body))
+
+	var r report
+	began, err := readTicks()
+	if err != nil {
+		return err
+	}
+	for round := range c.rounds {
+		commit, err := bareCommit(folder, 300)
+		if err != nil {
+			return err
+		}
+		r.commit = append(r.commit, commit)
+		for _, conns := range c.connections {
+			if err := t.round(&r, conns, min(c.requests, 4000*conns), body, ""); err != nil {
+				return fmt.Errorf("round %d, %d connections: %w", round+1, conns, err)
+			}
+		}
+	}
+	if c.profiles != "" {
+		for _, conns := range c.connections {
+			file, err := filepath.Abs(filepath.Join(c.profiles, fmt.Sprintf("%s-c%d.prof", what, conns)))
+			if err != nil {
+				return err
+			}
+			if err := t.round(&report{}, conns, min(c.requests, 4000*conns), body, file); err != nil {
+				return err
+			}
+		}
+	}
+	r.print(out, what, c.connections)
+	ended, err := readTicks()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "stolen by the hypervisor meanwhile: %.0f %% of the processors' time\n", 100*ended.since(began))
+	return nil
+}
+
+func newTrial(what, folder string, users int) (t *trial, err error) {
+	t = &trial{}
+	if what == "redeem" {
+		if t.world, err = newWorld(folder, users, 10*time.Minute); err != nil {
+			return nil, err
+		}
+		t.path, t.body = t.world.redeeming()
+		t.mint = func(n int) (shots, error) {
+			list, err := t.world.tickets(n)
+			return newShots(t.path, t.body, list), err
+		}
+		t.check = t.checkRedeemed
+		t.counter = fmt.Sprintf(`app2wxapp_ticket_redemptions_total{pool=%q,result="ok"}`, t.world.pool.ID)
+		return t, nil
+	}
+	// Short-lived tickets, so that those of one round are over in the next.
+	if t.world, err = newWorld(folder, users, 10*time.Second); err != nil {
+		return nil, err
+	}
+	t.path, t.body = "/oauth/app2wxapp/ticket/"+t.world.pool.ID, `{"code":"%s"}`
+	t.mint = func(n int) (shots, error) { return newShots(t.path, t.body, t.world.codes(n)), nil }
+	t.check = t.checkIssued
+	t.counter = fmt.Sprintf(`app2wxapp_tickets_issued_total{pool=%q}`, t.world.pool.ID)
+	return t, nil
+}
+
+// redeeming returns path and body of a redemption.
+func (w *world) redeeming() (path, body string) {
+	return "/oauth/app2wxapp/auth/" + w.pool.ID, `{"ticket":"%s","secret":"` + string(w.secret) + `"}`
+}
+
+// sample returns the body of one answer.
+func (t *trial) sample() (body []byte, err error) {
+	s, err := t.mint(1)
+	if err != nil {
+		return nil, err
+	}
+	p, err := start(order{Store: t.world.path, WeChat: t.world.base})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	v, err := fire(p.Public, 1, s, 1, func(_ int, b []byte) { body = bytes.Clone(b) })
+	return body, errors.Join(err, v.all(200))
+}
+
+// round measures the bare echo, then the bridge, each in a process of its own.
+func (t *trial) round(r *report, connections, n int, body []byte, profile string) (err error) {
+	s, err := t.mint(tickets(n))
+	if err != nil {
+		return err
+	}
+	warm, shots, spare := s.part(0, warmUp(n)), s.part(warmUp(n), warmUp(n)+n), s.part(warmUp(n)+n, s.len())
+
+	echo, err := start(order{Body: body})
+	if err != nil {
+		return err
+	}
+	h, err := measure(echo, connections, warm, shots, bareTimes*n, nil)
+	if err := errors.Join(err, echo.stop()); err != nil {
+		return fmt.Errorf("bare echo: %w", err)
+	}
+
+	p, err := start(order{Store: t.world.path, WeChat: t.world.base})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	done := outcome{shots: shots, tickets: make([][]byte, n), spare: spare, connections: connections}
+	before, err := p.scrape()
+	if err != nil {
+		return err
+	}
+	if profile != "" {
+		if err := p.profile(profile); err != nil {
+			return err
+		}
+	}
+	f, err := measure(p, connections, warm, shots, n, func(i int, body []byte) {
+		done.tickets[i] = ticketIn(body)
+	})
+	if err != nil {
+		return err
+	}
+	if profile != "" {
+		if err := p.profile(""); err != nil {
+			return err
+		}
+	}
+	after, err := p.scrape()
+	if err != nil {
+		return err
+	}
+	if got := int(after[t.counter] - before[t.counter]); got != warm.len()+n {
+		return fmt.Errorf("the server counted %d successes, want %d", got, warm.len()+n)
+	}
+	const commits, writes = "app2wxapp_store_commit_seconds", "app2wxapp_store_commit_writes"
+	delta := func(series string) float64 { return after[series] - before[series] }
+	f.commits, f.commit = delta(commits+"_count")/f.elapsed.Seconds(), 1000*delta(commits+"_sum")/delta(commits+"_count")
+	f.writes = delta(writes+"_sum") / delta(writes+"_count")
+	f.ratio = f.rate / h.rate
+	r.add(connections, h, f)
+	return t.check(p, done)
+}
+
+// ticketIn returns the ticket that an answer to issue has, nil if there is none.
+func ticketIn(body []byte) []byte {
+	_, rest, ok := bytes.Cut(body, []byte(`"ticket":"`))
+	if !ok {
+		return nil
+	}
+	ticket, _, _ := bytes.Cut(rest, []byte(`"`))
+	return bytes.Clone(ticket)
+}
+
+// measure warms the server up and then measures n requests. All must be
+// answered with 200.
+func measure(p *process, connections int, warm, s shots, n int, keep func(int, []byte)) (figures, error) {
+	start := time.Now()
+	if warm.len() > 0 {
+		v, err := fire(p.Public, connections, warm, warm.len(), nil)
+		if err := errors.Join(err, v.all(200)); err != nil {
+			return figures{}, fmt.Errorf("warm-up: %w", err)
+		}
+	}
+	before, err := p.cpu()
+	if err != nil {
+		return figures{}, err
+	}
+	v, err := fire(p.Public, connections, s, n, keep)
+	if err := errors.Join(err, v.all(200)); err != nil {
+		return figures{}, err
+	}
+	after, err := p.cpu()
+	if err != nil {
+		return figures{}, err
+	}
+	f := newFigures(v)
+	f.cpu = float64((after - before).Microseconds()) / float64(n)
+	f.elapsed = time.Since(start)
+	return f, nil
+}

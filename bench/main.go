@@ -1,0 +1,119 @@
+//go:build linux
+
+// Command bench measures the bridge against a bare echo, and checks on the way
+// that every ticket is accepted exactly once. README.md tells how to read it.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// config is what a run measures.
+type config struct {
+	dir         string
+	what        []string // of redeem, issue, program
+	connections []int
+	users       int
+	requests    int // of a round with many connections
+	rounds      int
+	profiles    string // folder for processor profiles, "" for none
+	binary      string // the built program, "" to build it
+}
+
+func main() {
+	if os.Getenv(childEnv) != "" {
+		exit(runChild(os.Stdin, os.Stdout))
+	}
+	var c config
+	flag.StringVar(&c.dir, "dir", os.TempDir(), "folder for the stores; must be on a real disk")
+	what := flag.String("what", "redeem,issue,program", "what to measure: `list` of redeem, issue, program")
+	conns := flag.String("c", "1,64,256", "`list` of numbers of connections")
+	flag.IntVar(&c.users, "users", 10000, "users in the store")
+	flag.IntVar(&c.requests, "n", 40000, "redemptions of a round; at most 4000 for each connection")
+	flag.IntVar(&c.rounds, "rounds", 5, "rounds; medians are reported")
+	flag.StringVar(&c.profiles, "profile", "", "`folder` for processor profiles of a last, unmeasured round")
+	flag.StringVar(&c.binary, "binary", "", "measure this `program` instead of building one")
+	flag.Parse()
+	c.what = strings.Split(*what, ",")
+	for s := range strings.SplitSeq(*conns, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			exit(fmt.Errorf("-c: %q is no number of connections", s))
+		}
+		c.connections = append(c.connections, n)
+	}
+	exit(run(c, os.Stdout))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func (c config) validate() error {
+	for _, w := range c.what {
+		if !slices.Contains([]string{"redeem", "issue", "program"}, w) {
+			return fmt.Errorf("-what: %q is none of redeem, issue, program", w)
+		}
+	}
+	if c.requests < 100 || c.rounds < 1 {
+		return errors.New("-n must be 100 or more, -rounds 1 or more")
+	}
+	if most := c.users * 5; tickets(c.requests) > most {
+		return fmt.Errorf("-n %d needs %d tickets, and %d users have at most %d live ones; ask for less or for more -users",
+			c.requests, tickets(c.requests), c.users, most)
+	}
+	return nil
+}
+
+// run measures and writes what it found. An error is a defect of the program or
+// of the bench, never a poor figure.
+func run(c config, out io.Writer) (err error) {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp(c.dir, "app2wxapp-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	about, err := machine(folder)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s\n%d users, %d rounds\n", about, c.users, c.rounds)
+	for _, w := range c.what {
+		fmt.Fprintf(out, "\n## %s\n\n", w)
+		switch w {
+		case "program":
+			err = c.program(folder, out)
+		default:
+			err = c.load(w, folder, out)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", w, err)
+		}
+	}
+	return nil
+}
+
+// buildProgram builds the program as a release is.
+func buildProgram(path string) error {
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "app2wxapp")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, said)
+	}
+	return nil
+}
