@@ -2,71 +2,88 @@ package bridge
 
 import (
 	"net/netip"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"app2wxapp/bridge/wire"
 	"app2wxapp/token"
 	"app2wxapp/userpool"
 )
 
-// profile is the user as Authing's page on app2wxapp shows it: these keys, in
-// this order, and id. Its clients crash on a null nickname, photo, unionid or
-// token and on a missing phone.
-type profile struct {
-	EmailVerified  bool    `json:"emailVerified"`
-	Username       string  `json:"username"`
-	Nickname       string  `json:"nickname"`
-	Company        string  `json:"company"`
-	Photo          string  `json:"photo"`
-	LoginsCount    uint64  `json:"loginsCount"`
-	RegisterMethod string  `json:"registerMethod"`
-	Blocked        bool    `json:"blocked"`
-	IsDeleted      bool    `json:"isDeleted"`
-	OAuth          string  `json:"oauth"`    // JSON text
-	Metadata       string  `json:"metadata"` // JSON text of an empty string
-	UnderscoreID   string  `json:"_id"`
-	ID             string  `json:"id"`
-	UnionID        string  `json:"unionid"`
-	OpenID         string  `json:"openid"`
-	LastIP         string  `json:"lastIP"` // IPv4 as ::ffff:203.0.113.7
-	LastLogin      string  `json:"lastLogin"`
-	SignedUp       string  `json:"signedUp"`
-	Token          string  `json:"token"`
-	TokenExpiredAt string  `json:"tokenExpiredAt"`
-	Phone          *string `json:"phone"`
-}
-
-// wechatProfile is the value of oauth.
-type wechatProfile struct {
-	NickName  string `json:"nickName"`
-	Gender    int    `json:"gender"`
-	Language  string `json:"language"`
-	City      string `json:"city"`
-	Province  string `json:"province"`
-	Country   string `json:"country"`
-	AvatarURL string `json:"avatarUrl"`
-	Phone     string `json:"phone"`
-	OpenID    string `json:"openid"`
-	UnionID   string `json:"unionid"`
-}
-
-// profileOf returns the answer to a redemption of a ticket that the mini
-// program appID asked for.
-func profileOf(u userpool.User, appID string, t token.Token) profile {
+// profileJSON returns the answer to a redemption of a ticket that the mini
+// program appID asked for: the user as Authing's page on app2wxapp shows it,
+// with these keys, in this order, and id. Its clients crash on a null nickname,
+// photo, unionid or token and on a missing phone.
+//
+// It is written by hand because it is most of the work of a redemption outside
+// the store.
+func profileJSON(u userpool.User, appID string, t token.Token) []byte {
 	p, openID, phone := u.Profile, u.OpenID(appID), u.Phone.Local()
-	oauth, err := wire.JSON(wechatProfile{
-		p.Nickname, p.Gender, p.Language, p.City, p.Province, p.Country, p.AvatarURL, phone, openID, u.UnionID,
-	})
-	if err != nil {
-		panic(err) // texts and a number
+
+	var oauth object
+	oauth.text("nickName", p.Nickname)
+	oauth.raw("gender", strconv.Itoa(p.Gender))
+	oauth.text("language", p.Language)
+	oauth.text("city", p.City)
+	oauth.text("province", p.Province)
+	oauth.text("country", p.Country)
+	oauth.text("avatarUrl", p.AvatarURL)
+	oauth.text("phone", phone)
+	oauth.text("openid", openID)
+	oauth.text("unionid", u.UnionID)
+
+	o := object{b: make([]byte, 0, 2048)}
+	o.raw("emailVerified", "false")
+	o.text("username", p.Nickname)
+	o.text("nickname", p.Nickname)
+	o.text("company", "")
+	o.text("photo", p.AvatarURL)
+	o.raw("loginsCount", strconv.FormatUint(u.Logins.Count, 10))
+	o.text("registerMethod", u.RegisterMethod)
+	o.raw("blocked", strconv.FormatBool(u.Blocked))
+	o.raw("isDeleted", "false")
+	o.text("oauth", string(oauth.end())) // JSON text
+	o.text("metadata", `""`)             // JSON text of an empty string
+	o.text("_id", u.ID)
+	o.text("id", u.ID)
+	o.text("unionid", u.UnionID)
+	o.text("openid", openID)
+	o.text("lastIP", mapped(u.Logins.Addr))
+	o.text("lastLogin", wire.Stamp(u.Logins.Last))
+	o.text("signedUp", wire.Stamp(u.SignedUp))
+	o.text("token", t.Raw)
+	o.text("tokenExpiredAt", wire.Stamp(t.ExpiresAt))
+	if phone == "" {
+		o.raw("phone", "null")
+	} else {
+		o.text("phone", phone)
 	}
-	return profile{
-		Username: p.Nickname, Nickname: p.Nickname, Photo: p.AvatarURL,
-		LoginsCount: u.Logins.Count, RegisterMethod: u.RegisterMethod, Blocked: u.Blocked,
-		OAuth: string(oauth), Metadata: `""`, UnderscoreID: u.ID, ID: u.ID, UnionID: u.UnionID, OpenID: openID,
-		LastIP: mapped(u.Logins.Addr), LastLogin: wire.Stamp(u.Logins.Last), SignedUp: wire.Stamp(u.SignedUp),
-		Token: t.Raw, TokenExpiredAt: wire.Stamp(t.ExpiresAt), Phone: orNull(phone),
-	}
+	return o.end()
 }
+
+// object is a JSON object that is being written. The names need no escaping.
+type object struct{ b []byte }
+
+func (o *object) raw(name, value string) {
+	if len(o.b) == 0 {
+		o.b = append(o.b, '{')
+	} else {
+		o.b = append(o.b, ',')
+	}
+	o.b = append(o.b, '"')
+	o.b = append(o.b, name...)
+	o.b = append(o.b, '"', ':')
+	o.b = append(o.b, value...)
+}
+
+func (o *object) text(name, value string) {
+	o.raw(name, "")
+	// Its only error is text that is not UTF-8, which it replaces.
+	o.b, _ = jsontext.AppendQuote(o.b, value)
+}
+
+func (o *object) end() []byte { return append(o.b, '}') }
 
 // mapped writes an IPv4 address the way a dual-stack socket shows it.
 func mapped(a netip.Addr) string {

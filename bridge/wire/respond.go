@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"time"
+
+	"github.com/labstack/echo/v4"
 )
 
 // ContentType of every JSON answer. Clients of the field decode a body without
@@ -22,9 +25,10 @@ func JSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
-// Responder is the part of an HTTP framework's context that Respond needs.
+// Responder is the part of echo's context that answers need.
 type Responder interface {
 	Blob(status int, contentType string, b []byte) error
+	Response() *echo.Response
 }
 
 // Respond answers with v as JSON.
@@ -33,6 +37,13 @@ func Respond(c Responder, status int, v any) error {
 	if err != nil {
 		return err
 	}
+	return Blob(c, status, b)
+}
+
+// Blob answers with JSON text. It says how long that is: net/http by itself
+// sends what is over 2 KiB in chunks.
+func Blob(c Responder, status int, b []byte) error {
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(b)))
 	return c.Blob(status, ContentType, b)
 }
 
