@@ -169,7 +169,12 @@ func jwks(t *testing.T, r bridgetest.Response) map[string]crypto.PublicKey {
 		case "RS256":
 			keys[k.Kid] = &rsa.PublicKey{N: number(k.N), E: int(number(k.E).Int64())}
 		case "ES256":
-			keys[k.Kid] = &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(k.X), Y: number(k.Y)}
+			point := append([]byte{4}, number(k.X).FillBytes(make([]byte, 32))...) // SEC 1 §2.3.3
+			key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(point, number(k.Y).FillBytes(make([]byte, 32))...))
+			if err != nil {
+				t.Error(err)
+			}
+			keys[k.Kid] = key
 		case "EdDSA":
 			keys[k.Kid] = ed25519.PublicKey(number(k.X).FillBytes(make([]byte, ed25519.PublicKeySize)))
 		default:

@@ -94,7 +94,7 @@ func TestRunSweeper(t *testing.T) {
 		if n := s.sweeps(); n != 0 {
 			t.Errorf("swept %d times before ten seconds", n)
 		}
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		synctest.Wait()
 		if n := s.sweeps(); n != 1 {
 			t.Errorf("after ten seconds: swept %d times, want once", n)

@@ -264,10 +264,12 @@ func TestErrorsKeepSecrets(t *testing.T) {
 			b, _ := io.ReadAll(r.Body)
 			fmt.Fprintf(rw, `{"errcode":-1,"errmsg":%q}`, fmt.Sprint(r.URL.Query(), r.URL.RawQuery, string(b)))
 		},
-		"status": func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, "echoed"+echo(rw, r), 502) },
+		"status": func(rw http.ResponseWriter, r *http.Request) {
+			http.Error(rw, "echoed"+echo(rw, r), http.StatusBadGateway)
+		},
 		"location": func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Location", "http://[echoed"+r.URL.RawQuery)
-			rw.WriteHeader(302)
+			rw.WriteHeader(http.StatusFound)
 		},
 		"no http": func(rw http.ResponseWriter, r *http.Request) {
 			conn, _, _ := http.NewResponseController(rw).Hijack()
