@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,6 +34,7 @@ type Config struct {
 	Key [32]byte // the encryption key
 	Log *slog.Logger
 	Reg prometheus.Registerer
+	Now func() time.Time // the clock to watch for being put back; nil for none
 }
 
 // Path returns the file of a bolt URL.
@@ -50,5 +52,5 @@ func Open(c Config) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bolt.Open(bolt.Config{Path: path, Key: c.Key, Log: c.Log, Reg: c.Reg})
+	return bolt.Open(bolt.Config{Path: path, Key: c.Key, Log: c.Log, Reg: c.Reg, Now: c.Now})
 }

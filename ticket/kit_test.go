@@ -78,7 +78,7 @@ func (r *rig) open() {
 	log := slog.New(slog.NewJSONHandler(r.log, nil))
 	r.reg = prometheus.NewRegistry()
 	var err error
-	if r.store, err = store.Open(store.Config{URL: "bolt:" + r.path, Key: [32]byte{7}, Log: log, Reg: r.reg}); err != nil {
+	if r.store, err = store.Open(store.Config{URL: "bolt:" + r.path, Key: [32]byte{7}, Log: log, Reg: r.reg, Now: r.now}); err != nil {
 		r.t.Fatal(err)
 	}
 	r.pools = userpool.New(userpool.Config{

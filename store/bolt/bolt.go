@@ -4,6 +4,7 @@
 //	meta          "schema"                               format number, in the clear
 //	meta          "keys"                                 data keys, sealed with the encryption key
 //	meta          "epoch"                                random; a ticket of another epoch is void
+//	meta          "clock"                                latest time seen, within 5 s (clock.go)
 //	pools         pool id                                Pool, JSON
 //	users         pool id / user id                      what a login does not change
 //	access        pool id / user id                      what it does: count, last, live tickets, block
@@ -68,6 +69,9 @@ type Config struct {
 	Key  [32]byte // the operator's encryption key
 	Log  *slog.Logger
 	Reg  prometheus.Registerer
+	// Now is the clock, to notice when it is put back: then all live tickets
+	// end. Nil means that nobody watches it.
+	Now func() time.Time
 }
 
 // Store is a store in one bbolt file. It is safe for concurrent use; a second
@@ -84,6 +88,7 @@ type Store struct {
 	keys   dataKeys
 	sealer *sealer
 	epoch  []byte
+	clock  clock
 
 	queue  *queue
 	done   chan struct{}            // closed when the commit loop has ended
@@ -100,10 +105,8 @@ func Exists(path string) bool {
 // words: another process holds the file, the encryption key is not the file's,
 // the file is damaged, cut off, of a newer version, or readable by others.
 func Open(c Config) (*Store, error) {
-	if folder := filepath.Dir(c.Path); !Exists(folder) {
-		if err := errors.Join(os.MkdirAll(folder, 0o700), syncFolder(filepath.Dir(folder))); err != nil {
-			return nil, fmt.Errorf("create the store's folder: %w", err)
-		}
+	if err := makeFolder(filepath.Dir(c.Path)); err != nil {
+		return nil, fmt.Errorf("create the store's folder: %w", err)
 	}
 	if !Exists(c.Path) {
 		if err := create(c.Path, c.Key); err != nil {
@@ -112,20 +115,35 @@ func Open(c Config) (*Store, error) {
 	}
 	s := &Store{
 		path: c.Path, key: c.Key, log: c.Log, metrics: newMetrics(c.Reg),
-		queue: newQueue(), done: make(chan struct{}), commit: (*bbolt.Tx).Commit,
+		queue: newQueue(), done: make(chan struct{}), commit: (*bbolt.Tx).Commit, clock: clock{now: c.Now},
 	}
 	if err := s.attach(); err != nil {
 		return nil, err
 	}
 	go s.commitLoop()
+	if err := s.watchClock(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", c.Path, err), s.Close())
+	}
 	return s, nil
 }
 
-// Close ends the store after the writes that wait.
+// Close ends the store after the writes that wait. Its empty commit makes the
+// older meta page as good as the newer one: a closed file survives the loss of
+// either. Nothing depends on it, so its failure is none.
 func (s *Store) Close() error {
 	s.queue.close()
 	<-s.done
+	if s.db != nil {
+		_ = s.empty()
+	}
 	return s.detach()
+}
+
+// empty makes a commit without changes.
+func (s *Store) empty() (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer recovered(&err)
+	return s.db.Update(func(*bbolt.Tx) error { return nil })
 }
 
 // Ready returns nil if the store can answer, else userpool.ErrUnavailable.
@@ -176,6 +194,11 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 		if err == nil && len(s.epoch) == 0 {
 			err = errors.New("the epoch is missing; restore a backup")
 		}
+		if err != nil {
+			return err
+		}
+		mark, err := (&tx{Tx: t, s: s}).clock()
+		s.clock.mark.Store(mark)
 		return err
 	})
 }

@@ -33,7 +33,7 @@ func (e *encoder) time(t time.Time) {
 	if t.IsZero() {
 		e.num(0)
 	} else {
-		e.num(uint64(t.UnixMilli()))
+		e.num(uint64(t.UnixMilli())) // #nosec G115 -- the reader turns it back by the same conversion
 	}
 }
 
@@ -70,7 +70,7 @@ func (d *decoder) text() string { return string(d.bytes()) }
 func (d *decoder) flag() bool   { return d.num() != 0 }
 func (d *decoder) time() time.Time {
 	if ms := d.num(); ms != 0 {
-		return time.UnixMilli(int64(ms)).UTC()
+		return time.UnixMilli(int64(ms)).UTC() // #nosec G115 -- the writer converted it the other way
 	}
 	return time.Time{}
 }
@@ -82,7 +82,7 @@ func (d *decoder) count() int {
 		d.err = errShort
 		return 0
 	}
-	return int(n)
+	return int(n) // #nosec G115 -- n is at most the bytes that are left
 }
 
 // encodeUser codes what a login does not change.
@@ -99,7 +99,7 @@ func encodeUser(u userpool.User) []byte {
 	for _, s := range []string{p.Nickname, p.AvatarURL, p.Language, p.City, p.Province, p.Country} {
 		e.text(s)
 	}
-	e.num(uint64(p.Gender))
+	e.num(uint64(p.Gender)) // #nosec G115 -- the reader turns it back by the same conversion
 	e.text(u.RegisterMethod)
 	e.time(u.SignedUp)
 	e.time(u.UpdatedAt)
@@ -120,7 +120,7 @@ func decodeUser(poolID, id string, b []byte) (userpool.User, error) {
 	for _, s := range []*string{&p.Nickname, &p.AvatarURL, &p.Language, &p.City, &p.Province, &p.Country} {
 		*s = d.text()
 	}
-	p.Gender = int(d.num())
+	p.Gender = int(d.num()) // #nosec G115 -- the writer converted it the other way
 	u.RegisterMethod = d.text()
 	u.SignedUp = d.time()
 	u.UpdatedAt = d.time()

@@ -15,8 +15,16 @@ import (
 // writes that arrive queue up; the next commit takes them all. There is no
 // timer: a lone write never waits for another.
 
-// maxQueue bounds what may wait; past it a write is refused at once.
-const maxQueue = 8192
+// A write is refused at once where maxQueue others wait, and where its wait is
+// expected to pass maxWait: who is refused early can come back, who times out
+// has only made others wait.
+const (
+	maxQueue = 8192
+	maxWait  = 100 * time.Millisecond
+	// manyWrites is how many it takes to learn what one costs. Fewer tell what
+	// the disk's answer costs, which a group pays once: they are never too many.
+	manyWrites = 32
+)
 
 // reopenEvery is the pause between attempts to open the file again.
 const reopenEvery = time.Second
@@ -34,13 +42,24 @@ type write struct {
 	// may be called again, and sets what it reports anew each time.
 	do   func(*tx) error
 	done chan error
+	// patient is set where nobody waits, and refusal would only put it off.
+	patient bool
 }
 
 // update runs do in a transaction that it may share with others and returns
 // when that is on disk. userpool.ErrUnavailable means that the outcome is
 // unknown.
 func (s *Store) update(do func(*tx) error) error {
-	w := &write{do: do, done: make(chan error, 1)}
+	return s.wait(&write{do: do, done: make(chan error, 1)})
+}
+
+// updateLater is update for work that must go on under any load: only a full
+// queue refuses it.
+func (s *Store) updateLater(do func(*tx) error) error {
+	return s.wait(&write{do: do, done: make(chan error, 1), patient: true})
+}
+
+func (s *Store) wait(w *write) error {
 	if err := s.queue.add(w); err != nil {
 		return err
 	}
@@ -53,6 +72,9 @@ type queue struct {
 	waiting []*write
 	wake    chan struct{} // holds one token while there is something to do
 	closed  bool
+
+	writing  int           // how many are on their way to the disk
+	perWrite time.Duration // moving average of what a write adds to its commit
 }
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
@@ -63,12 +85,35 @@ func (q *queue) add(w *write) error {
 	switch {
 	case q.closed:
 		return errClosed
-	case len(q.waiting) >= maxQueue:
+	case len(q.waiting) >= maxQueue, !w.patient && q.expectedWait() > maxWait:
 		return errBusy
 	}
 	q.waiting = append(q.waiting, w)
 	q.signal()
 	return nil
+}
+
+// expectedWait is the time until a write that comes now is on disk, 0 while few
+// wait. It is called with mu held.
+func (q *queue) expectedWait() time.Duration {
+	if len(q.waiting) < manyWrites {
+		return 0
+	}
+	return time.Duration(q.writing+len(q.waiting)) * q.perWrite
+}
+
+// written is told that the writes on their way, n of them, took so long.
+func (q *queue) written(n int, took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.writing = 0
+	if n >= manyWrites {
+		each := took / time.Duration(n)
+		if q.perWrite > 0 {
+			each = min(each, 2*q.perWrite) // a stutter of the disk is not its pace
+		}
+		q.perWrite += (each - q.perWrite) / 8
+	}
 }
 
 // signal is called with mu held.
@@ -91,7 +136,7 @@ func (q *queue) take() []*write {
 	for range q.wake {
 		q.mu.Lock()
 		group, closed := q.waiting, q.closed
-		q.waiting = nil
+		q.waiting, q.writing = nil, len(q.waiting)
 		q.mu.Unlock()
 		if len(group) > 0 {
 			if closed { // come back once more, to end
@@ -144,7 +189,9 @@ func (s *Store) commitGroup(group []*write) error {
 			group = append(group[:culprit:culprit], group[culprit+1:]...)
 			continue
 		}
-		s.metrics.took.Observe(time.Since(start).Seconds())
+		took := time.Since(start)
+		s.queue.written(len(group), took)
+		s.metrics.took.Observe(took.Seconds())
 		s.metrics.size.Observe(float64(len(group)))
 		for i, w := range group {
 			w.done <- results[i]

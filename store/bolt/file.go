@@ -10,9 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
+	"time"
 
 	bbolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -51,8 +52,24 @@ func create(path string, key [32]byte) (err error) {
 	return syncFolder(folder)
 }
 
+// makeFolder makes the folder and those above it that are missing; each is on
+// disk before the next is made in it.
+func makeFolder(path string) error {
+	if Exists(path) {
+		return nil
+	}
+	above := filepath.Dir(path)
+	if err := makeFolder(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncFolder(above)
+}
+
 func syncFolder(path string) error {
-	f, err := os.Open(path)
+	f, err := os.Open(path) // #nosec G304 -- the path is the operator's, from the settings
 	if err != nil {
 		return err
 	}
@@ -108,7 +125,7 @@ func openFile(path string) (db *bbolt.DB, err error) {
 	if err := inspect(path); err != nil {
 		return nil, err
 	}
-	var file *os.File
+	var file *os.File // locked, and found whole under the lock
 	defer func() {
 		if p := recover(); p != nil {
 			// bbolt let go of nothing; at least the next attempt gets the lock.
@@ -116,9 +133,20 @@ func openFile(path string) (db *bbolt.DB, err error) {
 		}
 	}()
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-		OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
-			file, err = os.OpenFile(name, flag, mode)
-			return file, err
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag, mode) // #nosec G304 -- the path is the operator's, from the settings
+			if err != nil {
+				return nil, err
+			}
+			err = lock(f)
+			if err == nil {
+				err = checkPages(f)
+			}
+			if err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
+			file = f
+			return f, nil
 		},
 		Timeout:         lockTimeout,
 		NoFreelistSync:  true, // else each commit of a large file writes the list again
@@ -126,15 +154,26 @@ func openFile(path string) (db *bbolt.DB, err error) {
 		InitialMmapSize: initialMmap,
 		NoStatistics:    true,
 	})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, errors.New("another process has this file open; stop it, or give this one another store.url")
-	}
 	return db, err
+}
+
+// lock takes the file's lock, or says that another process has it. bbolt takes
+// it once more, which is no matter.
+func lock(f *os.File) error {
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(50 * time.Millisecond) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+		if time.Now().After(end) {
+			return errors.New("another process has this file open; stop it, or give this one another store.url")
+		}
+	}
 }
 
 // inspect refuses a file that others can read, and one that is cut off.
 func inspect(path string) error {
-	f, err := os.Open(path)
+	f, err := os.Open(path) // #nosec G304 -- the path is the operator's, from the settings
 	if err != nil {
 		return err
 	}
@@ -171,8 +210,19 @@ type boltMeta struct {
 // checkLength returns an error unless one meta page is whole and the file has
 // all the pages that the newest whole one speaks of.
 func checkLength(f io.ReaderAt, size int64) error {
-	damaged := errors.New("the file is damaged or no store of app2wxapp: neither meta page is whole; restore a backup")
-	var newest boltMeta
+	newest, err := newestMeta(f)
+	if err != nil {
+		return err
+	}
+	// #nosec G115 -- the checksum of the record holds
+	if want := int64(newest.Pages) * int64(newest.PageSize); size < want {
+		return fmt.Errorf("the file is cut off: it has %d bytes and should have %d or more; restore a backup", size, want)
+	}
+	return nil
+}
+
+// newestMeta returns the meta record that counts.
+func newestMeta(f io.ReaderAt) (newest boltMeta, err error) {
 	// The first page's place is known, the second one's depends on the page
 	// size, which is the first one's to say if it is whole.
 	for _, pageSize := range []int64{0, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536} {
@@ -185,12 +235,9 @@ func checkLength(f io.ReaderAt, size int64) error {
 		}
 	}
 	if newest.Magic == 0 {
-		return damaged
+		return newest, errors.New("the file is damaged or no store of app2wxapp: neither meta page is whole; restore a backup")
 	}
-	if want := int64(newest.Pages) * int64(newest.PageSize); size < want {
-		return fmt.Errorf("the file is cut off: it has %d bytes and should have %d or more; restore a backup", size, want)
-	}
-	return nil
+	return newest, nil
 }
 
 func readBoltMeta(f io.ReaderAt, at int64) (m boltMeta, ok bool) {

@@ -33,6 +33,9 @@ func (t *tx) putTicket(r ticketRecord) error {
 
 // CreateTicket implements ticket.Store.
 func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.Time) error {
+	if err := s.heed(now); err != nil {
+		return err
+	}
 	return s.update(func(t *tx) error {
 		a, err := t.access(created.PoolID, created.UserID)
 		if err != nil {
@@ -47,6 +50,9 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 		}
 		a.live = append(a.live, liveTicket{created.Key, created.ExpiresAt})
 		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch}); err != nil {
+			return err
+		}
+		if err := t.markClock(now); err != nil {
 			return err
 		}
 		return t.putAccess(created.PoolID, created.UserID, a)
@@ -115,6 +121,9 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 	var r ticketRecord
 	var u userpool.User
 	var repeated bool
+	if err := s.heed(attempt.Now); err != nil {
+		return ticket.Redeemed{}, err
+	}
 	err := s.view(func(t *tx) (err error) {
 		if r, err = t.ticket(attempt.Key); err != nil {
 			return err
@@ -157,6 +166,9 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 			r.idem, r.answer = attempt.Idempotency[:], encodeAnswer(u)
 		}
 		if err := t.putTicket(r); err != nil {
+			return err
+		}
+		if err := t.markClock(attempt.Now); err != nil {
 			return err
 		}
 		return t.putAccess(r.PoolID, r.UserID, a)
@@ -256,7 +268,7 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 	if err != nil || len(old)+len(ended) == 0 {
 		return 0, errors.Join(err, damaged)
 	}
-	err = s.update(func(t *tx) error {
+	err = s.updateLater(func(t *tx) error {
 		for _, k := range old {
 			if err := t.delete(bucketTickets, k[:]); err != nil {
 				return err
@@ -278,9 +290,9 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 // revokedKey sorts the deny-list by the tokens' end, so that it is swept from
 // the front.
 func revokedKey(jti string, end time.Time) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(end.Unix())), jti...)
+	return append(binary.BigEndian.AppendUint64(nil, uint64(end.Unix())), jti...) // #nosec G115 -- a time after 1970
 }
 
 func revokedEnd(key []byte) time.Time {
-	return time.Unix(int64(binary.BigEndian.Uint64(key)), 0).UTC()
+	return time.Unix(int64(binary.BigEndian.Uint64(key)), 0).UTC() // #nosec G115 -- revokedKey converted it the other way
 }

@@ -1,0 +1,277 @@
+//go:build linux
+
+package bolt
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"app2wxapp/userpool"
+)
+
+var faultsAll = flag.Bool("faults.all", false, "TestCallFails with every error for every call, once and three times")
+
+// failNth fails the n-th call of the kind, counted from 0, and those after it up
+// to times.
+func failNth(kind string, n, times int, errno syscall.Errno, hit *atomic.Int64) func(call) syscall.Errno {
+	at := 0
+	return func(c call) syscall.Errno {
+		if c.kind != kind {
+			return 0
+		}
+		at++
+		if at <= n || at > n+times {
+			return 0
+		}
+		hit.Add(1)
+		return errno
+	}
+}
+
+// durable makes at path what the disk has for certain: what was synced with
+// success, and nothing else. A file that the log begins with is base.
+func durable(log []event, store, path string, base []byte) error {
+	d := newDiskModel()
+	f := d.file(store)
+	f.synced = call{kind: "write", data: base}.onto(image{})
+	for _, e := range log {
+		d.apply(e)
+	}
+	return f.crash(rand.New(rand.NewPCG(0, 0)), 0).write(path)
+}
+
+// The n-th write, sync or truncate of a login fails, for every n: no step is
+// acknowledged that the disk lacks, the store refuses with ErrUnavailable,
+// recovers by itself, and starts again.
+func TestCallFails(t *testing.T) {
+	root := fastFolder(t)
+	base := filepath.Join(root, "base.db")
+	s, err := Open(config(base, slog.DiscardHandler))
+	check(t, err)
+	closeStore(t, s)
+	b, err := os.ReadFile(base)
+	check(t, err)
+	runs := 0
+	for _, kind := range []string{"write", "sync", "truncate"} {
+		for n, hit := 0, true; hit; n++ {
+			for i, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EINTR} {
+				if errno == syscall.EINTR && kind != "sync" || !*faultsAll && i != n%2 && n > 3 {
+					continue // Go repeats an interrupted write by itself
+				}
+				hit = loginWithFault(t, filepath.Join(root, fmt.Sprintf("%s-%d-%d.db", kind, n, errno)), b, kind, n, 1, errno)
+				if runs++; t.Failed() || !hit {
+					break
+				}
+			}
+			if !hit && n == 0 {
+				t.Errorf("no %s could fail", kind)
+			}
+		}
+	}
+	t.Logf("%d runs", runs)
+}
+
+// Where opening again fails too, the store recovers when the cause has ended.
+func TestCallFailsForAWhile(t *testing.T) {
+	root := fastFolder(t)
+	base := filepath.Join(root, "base.db")
+	s, err := Open(config(base, slog.DiscardHandler))
+	check(t, err)
+	closeStore(t, s)
+	b, err := os.ReadFile(base)
+	check(t, err)
+	step := 7
+	if *faultsAll {
+		step = 1
+	}
+	t.Run("group", func(t *testing.T) {
+		for _, kind := range []string{"write", "sync"} {
+			for n := 0; n < 14; n += step {
+				path := filepath.Join(root, fmt.Sprint(kind, n, ".db"))
+				t.Run(fmt.Sprint(kind, n), func(t *testing.T) {
+					t.Parallel()
+					loginWithFault(t, path, b, kind, n, 3, syscall.EIO)
+				})
+			}
+		}
+	})
+}
+
+func loginWithFault(t *testing.T, path string, base []byte, kind string, n, times int, errno syscall.Errno) (hit bool) {
+	t.Helper()
+	check(t, os.WriteFile(path, base, 0o600))
+	s, err := Open(config(path, slog.DiscardHandler))
+	check(t, err)
+	base, err = os.ReadFile(path) // opening it made a commit
+	check(t, err)
+	g := newGate(t)
+	g.behind(s)
+	var hits atomic.Int64
+	g.failing(failNth(kind, n, times, errno, &hits))
+	name := fmt.Sprintf("%s %d fails %d times with %v", kind, n, times, errno)
+	acked := 0
+	spoiled := path + ".copy"
+	w := workload{s: s, again: true}
+	w.note = func(e any) {
+		g.note(e)
+		if !e.(step).acked {
+			return
+		}
+		// An acknowledged step is on disk, whatever failed before.
+		if acked++; hits.Load() > 0 || acked == 6 {
+			log := g.events()
+			if err := durable(log, path, spoiled, base); err != nil {
+				t.Errorf("%s: %v", name, err)
+			} else if err := truthOf(log).verify(spoiled); err != nil {
+				t.Errorf("%s: after %+v: %v", name, e, err)
+			}
+		}
+	}
+	if err := w.pool(); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	grow := func() error { return s.update(big(64 << 10)) } // the file must grow: ftruncate
+	if err := errors.Join(w.step("open", "", grow), w.login("a", true, true)); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	check(t, s.Ready())
+	g.failing(nil)
+	closeStore(t, s)
+	if err := truthOf(g.events()).verify(path); err != nil {
+		t.Errorf("%s: after a restart: %v", name, err)
+	}
+	return hits.Load() > 0
+}
+
+// The n-th call of any kind fails while a store is made: Open says so, and the
+// next one succeeds.
+func TestCallFailsDuringCreation(t *testing.T) {
+	root := fastFolder(t)
+	runs := 0
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		for n := 0; ; n++ {
+			path := filepath.Join(root, fmt.Sprintf("%d-%d", errno, n), "a", "store.db")
+			g := newGate(t)
+			at, kind := 0, "" // guarded by the gate
+			g.failing(func(c call) syscall.Errno {
+				if at++; at-1 != n {
+					return 0
+				}
+				kind = c.kind
+				return errno
+			})
+			var s *Store
+			var err error
+			g.do(func() { s, err = Open(config(path, slog.DiscardHandler)) })
+			g.failing(nil)
+			if err == nil {
+				closeStore(t, s)
+			}
+			if (err == nil) != (kind == "") {
+				t.Errorf("call %d (%s) fails with %v: %v", n, kind, errno, err)
+			}
+			if s, err = Open(config(path, slog.DiscardHandler)); err != nil {
+				t.Fatalf("call %d (%s) failed with %v; then: %v", n, kind, errno, err)
+			}
+			check(t, s.CreatePool(ctx, testPool("p")))
+			closeStore(t, s)
+			if runs++; kind == "" {
+				break
+			}
+		}
+	}
+	t.Logf("%d runs", runs)
+}
+
+// A disk that is full refuses, and the store recovers without a restart when
+// there is space again. A memory file system stands for the disk; where none can
+// be mounted, TestFileSizeLimit has proved the same.
+func TestDiskFull(t *testing.T) {
+	root := t.TempDir()
+	if err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size=1m"); err != nil {
+		t.Logf("cannot mount (%v): see TestFileSizeLimit", err)
+		return
+	}
+	t.Cleanup(func() { check(t, syscall.Unmount(root, 0)) })
+	path, ballast := filepath.Join(root, "store.db"), filepath.Join(root, "ballast")
+	s, err := Open(config(path, slog.DiscardHandler))
+	check(t, err)
+	fill := func() { _ = os.WriteFile(ballast, make([]byte, 2<<20), 0o600) }
+	outOfSpace(t, s, path, fill, func() { check(t, os.Remove(ballast)) })
+}
+
+// The system refuses to let the file grow: EFBIG at ftruncate. The limit is the
+// process's, so a process of its own has it.
+func TestFileSizeLimit(t *testing.T) {
+	const child = "STORE_FILE_SIZE_LIMIT"
+	if os.Getenv(child) == "" {
+		out, err := childTest(t, child)
+		if err != nil || !strings.Contains(out, "PASS") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	path := newPath(t)
+	s, err := Open(config(path, slog.DiscardHandler))
+	check(t, err)
+	limit := func(n uint64) func() {
+		return func() {
+			check(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: n, Max: ^uint64(0)}))
+		}
+	}
+	ignoreFileSizeSignal()
+	outOfSpace(t, s, path, limit(32<<10), limit(^uint64(0)))
+}
+
+// outOfSpace lets space end, redeems until that is refused, lets it return, and
+// wants the store back within 10 s with all that was acknowledged.
+func outOfSpace(t *testing.T, s *Store, path string, fill, free func()) {
+	t.Helper()
+	var log []event
+	w := workload{s: s, note: func(e any) { log = append(log, event{note: e}) }}
+	check(t, w.pool())
+	for i := range 5 {
+		check(t, w.login(fmt.Sprint("before", i), false, false))
+	}
+	fill()
+	refused := 0
+	for i := 0; i < 3000 && refused < 5; i++ {
+		if err := w.login(fmt.Sprint("full", i), true, false); err != nil {
+			wantErr(t, "on a full disk", err, userpool.ErrUnavailable)
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Fatal("the disk was never full")
+	}
+	wantErr(t, "on a full disk", s.update(big(2<<20)), userpool.ErrUnavailable)
+	free()
+	start := time.Now()
+	w.again = true
+	for i := range 5 {
+		check(t, w.step("redeem", fmt.Sprint("before", i), func() error {
+			return second(s.RedeemTicket(ctx, idempotent(fmt.Sprint("before", i))))
+		}))
+	}
+	check(t, w.login("after", true, true))
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("recovery took %v, want 10s at most", took)
+	}
+	closeStore(t, s)
+	check(t, truthOf(log).verify(path))
+}
+
+// big is a write that needs so much fresh room.
+func big(size int) func(*tx) error {
+	return func(t *tx) error { return t.put(bucketUsers, userKey("p", "big"), make([]byte, size)) }
+}
