@@ -28,11 +28,23 @@ func newSpentCodes() *spentCodes {
 	return &spentCodes{young: map[[16]byte]struct{}{}}
 }
 
-// claim tells whether the code of this kind and mini program is fresh, and
-// remembers it.
-func (c *spentCodes) claim(kind, appID, code string, now time.Time) bool {
+// codeKey is what is kept of a code of this kind ("login", "phone") and mini
+// program.
+func codeKey(kind, appID, code string) [16]byte {
 	sum := sha256.Sum256([]byte(kind + "\x00" + appID + "\x00" + code))
-	k := [16]byte(sum[:16])
+	return [16]byte(sum[:16])
+}
+
+// release forgets a code that was claimed and then not sent.
+func (c *spentCodes) release(k [16]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.young, k)
+	delete(c.old, k)
+}
+
+// claim tells whether the code is fresh, and remembers it.
+func (c *spentCodes) claim(k [16]byte, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now.Sub(c.since) >= codeMemory || len(c.young) >= maxCodes {

@@ -12,7 +12,7 @@ func TestSpentCodesGenerations(t *testing.T) {
 	c := newSpentCodes()
 	claim := func(code string, after time.Duration, want bool) {
 		t.Helper()
-		if got := c.claim("login", "wx", code, t0.Add(after)); got != want {
+		if got := c.claim(codeKey("login", "wx", code), t0.Add(after)); got != want {
 			t.Errorf("claim(%s) after %v: got %v, want %v", code, after, got, want)
 		}
 	}
@@ -37,7 +37,7 @@ func TestSpentCodesAreByKindAndApp(t *testing.T) {
 	c := newSpentCodes()
 	now := time.Unix(1e9, 0)
 	for _, k := range [][3]string{{"login", "wx1", "code"}, {"phone", "wx1", "code"}, {"login", "wx2", "code"}, {"login", "wx1", "code2"}} {
-		if !c.claim(k[0], k[1], k[2], now) {
+		if !c.claim(codeKey(k[0], k[1], k[2]), now) {
 			t.Errorf("%v: claimed before", k)
 		}
 	}
@@ -47,14 +47,14 @@ func TestSpentCodesAreByKindAndApp(t *testing.T) {
 func TestSpentCodesAreBounded(t *testing.T) {
 	c := newSpentCodes()
 	now := time.Unix(1e9, 0)
-	c.claim("login", "wx", "first", now)
+	c.claim(codeKey("login", "wx", "first"), now)
 	for i := range maxCodes {
 		c.young[[16]byte(fmt.Appendf(nil, "%016d", i))] = struct{}{}
 	}
-	if !c.claim("login", "wx", "last", now) || len(c.young) != 1 {
+	if !c.claim(codeKey("login", "wx", "last"), now) || len(c.young) != 1 {
 		t.Errorf("past the bound: %d codes in the young generation, want 1", len(c.young))
 	}
-	if c.claim("login", "wx", "first", now) {
+	if c.claim(codeKey("login", "wx", "first"), now) {
 		t.Error("a code of the full generation was forgotten at once")
 	}
 }

@@ -110,12 +110,12 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 	defer cancel()
 	app := App{ID: pool.AppID, Secret: pool.AppSecret}
 	now := s.now()
-	if !s.codes.claim("login", app.ID, l.Code, now) {
-		return nil, fmt.Errorf("login code was used before: %w", ErrCode)
-	}
-	session, err := s.wechat.Code2Session(ctx, app, l.Code)
-	if err != nil {
-		return nil, fmt.Errorf("exchange login code: %w", err)
+	var session Session
+	if err := s.spend("login", app.ID, l.Code, now, func() (err error) {
+		session, err = s.wechat.Code2Session(ctx, app, l.Code)
+		return err
+	}); err != nil {
+		return nil, err
 	}
 	in := &signIn{
 		pool: pool, profile: l.Profile, now: now,
@@ -124,15 +124,30 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 	if l.PhoneCode == "" {
 		return in, nil
 	}
-	if !s.codes.claim("phone", app.ID, l.PhoneCode, now) {
-		return nil, fmt.Errorf("phone code was used before: %w", ErrCode)
-	}
-	in.keys.Phone, err = s.wechat.Phone(ctx, app, session.OpenID, l.PhoneCode)
-	if err != nil {
-		return nil, fmt.Errorf("exchange phone code: %w", err)
+	if err := s.spend("phone", app.ID, l.PhoneCode, now, func() (err error) {
+		in.keys.Phone, err = s.wechat.Phone(ctx, app, session.OpenID, l.PhoneCode)
+		return err
+	}); err != nil {
+		return nil, err
 	}
 	s.metrics.phones.WithLabelValues(pool.ID).Inc()
 	return in, nil
+}
+
+// spend lets send send the code, if that was not done before.
+func (s *Service) spend(kind, appID, code string, now time.Time, send func() error) error {
+	k := codeKey(kind, appID, code)
+	if !s.codes.claim(k, now) {
+		return fmt.Errorf("%s code was used before: %w", kind, ErrCode)
+	}
+	err := send()
+	if errors.Is(err, ErrUnsent) {
+		s.codes.release(k)
+	}
+	if err != nil {
+		return fmt.Errorf("exchange %s code: %w", kind, err)
+	}
+	return nil
 }
 
 // signIn is one WeChat user at one pool's door.

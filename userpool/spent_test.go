@@ -92,6 +92,27 @@ func TestRefusedLoginCodeLeavesPhoneCode(t *testing.T) {
 	}
 }
 
+// A phone code that could not be sent, for want of an access token, stays good:
+// the user tapped for it and the operator pays for it.
+func TestUnsentPhoneCodeStaysGood(t *testing.T) {
+	r := newRig(t)
+	p := r.pool(game)
+	r.weixin.Fail(sandbox.Token, sandbox.ErrCode(-1), 1)
+	l := r.login(p, "alice", "13800138000")
+	if _, err := r.SignIn(ctx, p, l); !errors.Is(err, userpool.ErrWeChatUnavailable) {
+		t.Fatalf("without an access token: %v, want ErrWeChatUnavailable", err)
+	}
+	again := r.login(p, "alice", "")
+	again.PhoneCode = l.PhoneCode
+	u, err := r.SignIn(ctx, p, again)
+	if err != nil || u.Phone != "+8613800138000" {
+		t.Errorf("the same phone code afterwards: phone known %t, %v", u.Phone != "", err)
+	}
+	if n := r.weixin.Count(sandbox.Phone); n != 1 {
+		t.Errorf("the phone code was sent %d times, want once", n)
+	}
+}
+
 // What can be refused without WeChat spends no code.
 func TestRefusedBeforeWeChat(t *testing.T) {
 	r := newRig(t)

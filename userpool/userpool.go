@@ -52,7 +52,10 @@ var (
 	ErrWeChatRisk        = errors.New("userpool: WeChat blocks this user as high-risk")
 	ErrWeChatUnavailable = errors.New("userpool: WeChat does not answer")
 	ErrWeChatQuota       = fmt.Errorf("%w: the minute's quota is used up", ErrWeChatUnavailable)
-	ErrWeChatSetup       = errors.New("userpool: WeChat refuses the pool's AppID or AppSecret")
+	// ErrUnsent comes with one of these when the code was not sent: it is good
+	// for another try.
+	ErrUnsent      = errors.New("userpool: the code was not sent")
+	ErrWeChatSetup = errors.New("userpool: WeChat refuses the pool's AppID or AppSecret")
 
 	// ErrUnavailable is returned by a store that cannot answer now. Of a write
 	// it means that the outcome is unknown: wholly done or wholly not done.
@@ -259,8 +262,8 @@ type Session struct {
 }
 
 // WeChat answers what a mini program's one-time codes stand for. Errors wrap
-// ErrCode, ErrWeChatRisk, ErrWeChatSetup or ErrWeChatUnavailable; a code may be
-// spent after any of them.
+// ErrCode, ErrWeChatRisk, ErrWeChatSetup or ErrWeChatUnavailable; the code may
+// be spent after any of them that does not wrap ErrUnsent, too.
 type WeChat interface {
 	Code2Session(ctx context.Context, app App, code string) (Session, error)
 	// Phone returns the number that the user with this openid granted.

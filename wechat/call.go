@@ -20,6 +20,7 @@ const maxBody = 64 << 10
 // request is one call.
 type request struct {
 	api    string
+	app    string // AppID
 	method string
 	path   string
 	query  url.Values
@@ -28,8 +29,15 @@ type request struct {
 }
 
 // do makes the call once, with hc, and returns WeChat's answer. Errcode is
-// looked at before the answer is decoded, and check before it is returned.
+// looked at before the answer is decoded, and check before it is returned. With
+// maxInFlight calls of the mini program under way it makes none.
 func do[A any](ctx context.Context, c *Client, hc *http.Client, r request, check func(A) error) (A, error) {
+	if !c.inFlight.begin(r.app) {
+		c.observe(r.api, ResultLimited, 0)
+		var zero A
+		return zero, unavailable(r.api, errLimited)
+	}
+	defer c.inFlight.end(r.app)
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 

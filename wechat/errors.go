@@ -29,6 +29,7 @@ const (
 	ResultTimeout     = "timeout"     // no whole answer in time
 	ResultCanceled    = "canceled"    // the caller gave up
 	ResultUnavailable = "unavailable" // no connection, a broken one, or not HTTP 200
+	ResultLimited     = "limited"     // not made: too many of the mini program are under way
 )
 
 // Error is a refusal by errcode. It unwraps to the userpool error that it

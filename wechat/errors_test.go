@@ -88,8 +88,11 @@ func TestErrcodes(t *testing.T) {
 			if !errors.As(err, &e) || e.API != r.api || e.Code != r.code || e.RID == "" || e.Msg == "" {
 				t.Fatalf("%#v, want an *Error with API %s, Code %d, Msg and RID", err, r.api, r.code)
 			}
-			if want := fmt.Sprintf("wechat: %s: errcode %d, rid %s", r.api, r.code, e.RID); err.Error() != want {
+			if want := fmt.Sprintf("wechat: %s: errcode %d, rid %s", r.api, r.code, e.RID); strings.TrimSuffix(err.Error(), "; "+userpool.ErrUnsent.Error()) != want {
 				t.Errorf("text %q, want %q", err, want)
+			}
+			if got, want := errors.Is(err, userpool.ErrUnsent), r.api == sandbox.Token; got != want {
+				t.Errorf("the code was not sent: %t, want %t", got, want)
 			}
 			if !strings.HasPrefix(e.RID, fmt.Sprintf("%08x-", w.Now().Unix())) {
 				t.Errorf("rid %q does not begin with the time %08x", e.RID, w.Now().Unix())

@@ -19,6 +19,8 @@ func Metrics(reg prometheus.Registerer) func(api, result string, took time.Durat
 	reg.MustRegister(requests, duration)
 	return func(api, result string, took time.Duration) {
 		requests.WithLabelValues(api, result).Inc()
-		duration.WithLabelValues(api).Observe(took.Seconds())
+		if result != ResultLimited {
+			duration.WithLabelValues(api).Observe(took.Seconds())
+		}
 	}
 }

@@ -35,7 +35,7 @@ func (c *Client) Phone(ctx context.Context, app userpool.App, openID, code strin
 	}
 	token, err := c.token(ctx, app)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w; %w", err, userpool.ErrUnsent)
 	}
 	phone, rejection := c.phoneWith(ctx, app, token, openID, code)
 	var e *Error
@@ -60,6 +60,7 @@ func (c *Client) phoneWith(ctx context.Context, app userpool.App, token, openID,
 	now := c.now()
 	_, err := do(ctx, c, c.http, request{
 		api:    GetUserPhoneNumber,
+		app:    app.ID,
 		method: http.MethodPost,
 		path:   "/wxa/business/getuserphonenumber",
 		query:  url.Values{"access_token": {token}},

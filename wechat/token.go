@@ -140,6 +140,7 @@ func (a accessToken) life() time.Duration {
 func (c *Client) fetchToken(ctx context.Context, app userpool.App) (accessToken, error) {
 	return do(ctx, c, c.http, request{
 		api:    StableToken,
+		app:    app.ID,
 		method: http.MethodPost,
 		path:   "/cgi-bin/stable_token",
 		body: struct {

@@ -12,6 +12,8 @@
 //     access token was rejected: WeChat looks at the token first.
 //   - Neither error texts nor Observe ever hold an AppSecret, a code, an access
 //     token, an openid or a session_key. The session_key is not even decoded.
+//   - At most 256 calls of a mini program are under way: when WeChat hangs, the
+//     next one fails at once and holds nothing.
 //   - Every error wraps one of userpool.ErrCode, ErrWeChatRisk, ErrWeChatSetup
 //     and ErrWeChatUnavailable. One that WeChat gave by errcode is an *Error.
 //
@@ -60,8 +62,8 @@ type Config struct {
 	// Now is the clock that tokens expire by and watermarks are checked with.
 	// Nil means time.Now.
 	Now func() time.Time
-	// Observe is told of every call that was made: which one, one of the
-	// Result constants, and how long it took. It is called from several
+	// Observe is told of every call that was made, and of those that were
+	// ResultLimited: which one, one of the Result constants, and how long it took. It is called from several
 	// goroutines. Nil means that nobody wants to know.
 	Observe func(api, result string, took time.Duration)
 }
@@ -74,9 +76,10 @@ type Client struct {
 	now     func() time.Time
 	observe func(api, result string, took time.Duration)
 
-	login  *http.Client // jscode2session only
-	http   *http.Client // the others
-	tokens tokens
+	login    *http.Client // jscode2session only
+	http     *http.Client // the others
+	tokens   tokens
+	inFlight inFlight
 }
 
 var _ userpool.WeChat = (*Client)(nil)
@@ -152,6 +155,7 @@ func (c *Client) Code2Session(ctx context.Context, app userpool.App, code string
 	}
 	s, err := do(ctx, c, c.login, request{
 		api:    JSCode2Session,
+		app:    app.ID,
 		method: http.MethodGet,
 		path:   "/sns/jscode2session",
 		query: url.Values{

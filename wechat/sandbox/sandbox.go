@@ -222,5 +222,5 @@ func refuse(api string, now time.Time, code int, msg string) answer {
 	return ok(struct {
 		Code int    `json:"errcode"`
 		Msg  string `json:"errmsg"`
-	}{code, fmt.Sprintf("%s%srid: %08x-%08x-%08x", msg, sep, uint32(now.Unix()), rand.Uint32(), rand.Uint32())})
+	}{code, fmt.Sprintf("%s%srid: %08x-%08x-%08x", msg, sep, uint32(now.Unix()), rand.Uint32(), rand.Uint32())}) // #nosec G115 G404 -- looks like WeChat's rid and is no secret
 }
