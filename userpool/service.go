@@ -39,13 +39,15 @@ type Service struct {
 	mu    sync.Mutex
 	pools sync.Map // pool id → *Pool
 	uses  sync.Map // secret id → *secretUse
+
+	flushing sync.Mutex // held while uses are written
 }
 
 // secretUse is a secret's last use in this process.
 type secretUse struct {
 	poolID  string
 	last    atomic.Int64 // ms since 1970
-	flushed int64        // guarded by Service.mu
+	flushed int64        // guarded by Service.flushing
 }
 
 // New returns a Service.
@@ -254,8 +256,8 @@ func (s *Service) PoolWithUses(ctx context.Context, id string) (Pool, error) {
 // itself writes nothing about the secret. A pool that fails keeps its secrets'
 // uses for the next flush and does not hold up the others.
 func (s *Service) FlushSecretUses(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
 	used := map[string]map[string]time.Time{}
 	s.uses.Range(func(id, v any) bool {
 		u := v.(*secretUse)
@@ -281,12 +283,24 @@ func (s *Service) FlushSecretUses(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// User returns the pool's user, or ErrUserNotFound.
+// User returns the pool's user, or ErrUserNotFound, or ErrPoolNotFound.
 func (s *Service) User(ctx context.Context, poolID, id string) (User, error) {
 	if !ValidID(poolID) || !ValidID(id) {
-		return User{}, ErrUserNotFound
+		return User{}, s.whichMissing(ctx, poolID, ErrUserNotFound)
 	}
-	return s.store.User(ctx, poolID, id)
+	u, err := s.store.User(ctx, poolID, id)
+	return u, s.whichMissing(ctx, poolID, err)
+}
+
+// whichMissing turns the error of a user who is not there into that of the pool,
+// if it is the pool that is not there.
+func (s *Service) whichMissing(ctx context.Context, poolID string, err error) error {
+	if errors.Is(err, ErrUserNotFound) {
+		if _, noPool := s.Pool(ctx, poolID); noPool != nil {
+			return noPool
+		}
+	}
+	return err
 }
 
 // SetBlocked blocks a user or lets them in again. Blocking ends the user's live
@@ -307,12 +321,13 @@ func (s *Service) SignOut(ctx context.Context, poolID, id string) (User, error) 
 
 func (s *Service) updateUser(ctx context.Context, poolID, id string, change func(*User, time.Time)) (User, error) {
 	if !ValidID(poolID) || !ValidID(id) {
-		return User{}, ErrUserNotFound
+		return User{}, s.whichMissing(ctx, poolID, ErrUserNotFound)
 	}
 	now := s.now()
-	return s.store.UpdateUser(ctx, poolID, id, func(u *User) error {
+	u, err := s.store.UpdateUser(ctx, poolID, id, func(u *User) error {
 		u.UpdatedAt = now
 		change(u, now)
 		return nil
 	})
+	return u, s.whichMissing(ctx, poolID, err)
 }

@@ -2,6 +2,7 @@ package userpool
 
 import (
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -23,7 +24,7 @@ const (
 // its name on the wire.
 func (s Settings) Validate() error {
 	switch {
-	case s.Name == "" || utf8.RuneCountInString(s.Name) > maxName || hasControl(s.Name):
+	case strings.TrimSpace(s.Name) == "" || utf8.RuneCountInString(s.Name) > maxName || hasControl(s.Name):
 		return Invalid("name", "must be 1 to 100 characters", "必须为 1 到 100 个字符")
 	case !validCredential(s.AppID):
 		return Invalid("appId", "must be the mini program's AppID, such as wx0123456789abcdef", "必须为小程序的 AppID，例如 wx0123456789abcdef")

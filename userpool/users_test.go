@@ -76,11 +76,13 @@ func TestSignOutAndBlock(t *testing.T) {
 	for _, id := range []string{"nope", "", "a/b", p.ID + "/" + u.ID} {
 		_, err := r.User(ctx, p.ID, id)
 		_, err2 := r.SignOut(ctx, p.ID, id)
-		_, err3 := r.SetBlocked(ctx, id, u.ID, true)
-		for _, err := range []error{err, err2, err3} {
+		for _, err := range []error{err, err2} {
 			if !errors.Is(err, userpool.ErrUserNotFound) {
 				t.Errorf("user %q: got %v, want ErrUserNotFound", id, err)
 			}
+		}
+		if _, err := r.SetBlocked(ctx, id, u.ID, true); !errors.Is(err, userpool.ErrPoolNotFound) {
+			t.Errorf("user of pool %q: got %v, want ErrPoolNotFound", id, err)
 		}
 	}
 }
