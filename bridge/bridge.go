@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -99,7 +100,9 @@ const flushEvery = 10 * time.Second
 // Run does the background work until ctx ends: it sweeps tickets and keeps the
 // secrets' last use, which it writes once more at the end.
 func (s *Server) Run(ctx context.Context) {
-	go s.tickets.RunSweeper(ctx)
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { s.tickets.RunSweeper(ctx) })
+	defer sweeping.Wait()
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -117,6 +120,6 @@ func (s *Server) newEcho(trusted []netip.Prefix) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = callerAddr(trusted)
-	e.Use(s.observe, secureHeaders)
+	e.Use(secureHeaders, s.observe)
 	return e
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -23,6 +24,9 @@ func (s *Server) fail(err error, c echo.Context) {
 		return
 	}
 	p.SetRetryAfter(c.Response().Header())
+	if allow, _ := c.Get(echo.ContextKeyHeaderAllow).(string); p == wire.MethodNotAllowed {
+		c.Response().Header().Set(echo.HeaderAllow, strings.TrimPrefix(allow, "OPTIONS, "))
+	}
 	if envelope, _ := c.Get(keyEnvelope).(bool); envelope {
 		err = wire.OK(c, struct {
 			Code    int    `json:"code"`

@@ -94,6 +94,9 @@ func (s *Server) guarded(next echo.HandlerFunc, c echo.Context) (err error) {
 			err = fmt.Errorf("panic of type %T\n%s", p, debug.Stack())
 		}
 	}()
+	if allow, _ := c.Get(echo.ContextKeyHeaderAllow).(string); allow != "" && c.Request().Method == http.MethodOptions {
+		return echo.ErrMethodNotAllowed // echo would answer it
+	}
 	return next(c)
 }
 

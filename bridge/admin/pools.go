@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -100,6 +101,11 @@ func not(b bool) bool   { return !b }
 // apply changes the settings. A value that no setting can have becomes one that
 // Validate refuses under the same name.
 func (s *settings) apply(to *userpool.Settings) error {
+	for name, text := range map[string]wire.Optional[string]{"signup": s.signup, "tokenAlg": s.tokenAlg} {
+		if text.Set && !text.Null && text.Value == "" {
+			return userpool.Invalid(name, "must not be empty; null is the default", "不能为空；null 表示默认值")
+		}
+	}
 	if f := s.responseFormat; f.Set && !f.Null && f.Value != formatUser && f.Value != formatEnvelope {
 		return userpool.Invalid("responseFormat", `must be "user" or "envelope"`, `必须为 "user" 或 "envelope"`)
 	}
@@ -145,11 +151,16 @@ func (a *API) CreatePool(c echo.Context) error {
 	if err := given.apply(&n.Settings); err != nil {
 		return err
 	}
-	p, secret, err := a.pools.CreatePool(c.Request().Context(), n)
-	if err != nil {
+	if err := n.Validate(); err != nil {
 		return err
 	}
-	if err := a.tokens.Prepare(c.Request().Context(), p.Alg()); err != nil {
+	// The signing key first: the secret is shown once, so nothing may fail after
+	// it was made.
+	if err := a.tokens.Prepare(c.Request().Context(), n.Alg()); err != nil {
+		return err
+	}
+	p, secret, err := a.pools.CreatePool(c.Request().Context(), n)
+	if err != nil {
 		return err
 	}
 	return created(c, struct {
@@ -194,11 +205,17 @@ func (a *API) PatchPool(c echo.Context) error {
 	if err := wire.ReadStrict(c.Request(), given.fields()); err != nil {
 		return err
 	}
-	p, err := a.pools.UpdatePool(c.Request().Context(), c.Param("id"), given.apply)
-	if err != nil {
+	ctx, id := c.Request().Context(), c.Param("id")
+	// The signing key first: a pool in force must be able to sign.
+	if to, err := a.pools.Pool(ctx, id); err != nil {
+		return err
+	} else if err := errors.Join(given.apply(&to.Settings), to.Validate()); err != nil {
+		return err
+	} else if err := a.tokens.Prepare(ctx, to.Alg()); err != nil {
 		return err
 	}
-	if err := a.tokens.Prepare(c.Request().Context(), p.Alg()); err != nil {
+	p, err := a.pools.UpdatePool(ctx, id, given.apply)
+	if err != nil {
 		return err
 	}
 	return wire.OK(c, poolOf(p))
@@ -206,6 +223,9 @@ func (a *API) PatchPool(c echo.Context) error {
 
 // AddSecret answers POST /admin/v1/pools/:id/secrets.
 func (a *API) AddSecret(c echo.Context) error {
+	if err := wire.ReadStrict(c.Request(), wire.Fields{}); err != nil {
+		return err
+	}
 	kept, secret, err := a.pools.AddSecret(c.Request().Context(), c.Param("id"))
 	if err != nil {
 		return err

@@ -115,6 +115,9 @@ func (a *API) PatchUser(c echo.Context) error {
 // RevokeUser answers POST /admin/v1/pools/:id/users/:userId/revoke: signed out
 // everywhere.
 func (a *API) RevokeUser(c echo.Context) error {
+	if err := wire.ReadStrict(c.Request(), wire.Fields{}); err != nil {
+		return err
+	}
 	u, err := a.pools.SignOut(c.Request().Context(), c.Param("id"), c.Param("userId"))
 	return answerUser(c, u, err)
 }

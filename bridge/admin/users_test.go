@@ -103,12 +103,14 @@ func TestUserNotFound(t *testing.T) {
 	b := bridgetest.New(t)
 	p, other := b.NewPool(), b.NewPool()
 	b.Admin("POST", pools+"/"+other.ID+"/users", `{"id":"theirs"}`).Want(201)
-	for _, path := range []string{p.ID + "/users/nobody", p.ID + "/users/theirs", "nobody/users/theirs", p.ID + "/users/a%2Fb"} {
+	for _, path := range []string{p.ID + "/users/nobody", p.ID + "/users/theirs", p.ID + "/users/a%2Fb"} {
 		b.Admin("GET", pools+"/"+path, "").WantError(404, 2004, "user_not_found")
 		b.Admin("PATCH", pools+"/"+path, `{"blocked":true}`).WantError(404, 2004, "user_not_found")
 		b.Admin("PATCH", pools+"/"+path, ``).WantError(404, 2004, "user_not_found")
 	}
 	b.Admin("POST", pools+"/"+p.ID+"/users/theirs/revoke", "").WantError(404, 2004, "user_not_found")
+	b.Admin("GET", pools+"/nobody/users/theirs", "").WantError(404, 2224, "pool_not_found")
+	b.Admin("PATCH", pools+"/nobody/users/theirs", `{"blocked":true}`).WantError(404, 2224, "pool_not_found")
 
 	b.Admin("POST", pools+"/"+p.ID+"/users", `{"id":"mine"}`).Want(201)
 	for _, body := range []string{`{"blocked":"true"}`, `{"Blocked":true}`, `{"nickname":"x"}`, `{"blocked":true,"blocked":true}`, `x`} {
