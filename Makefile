@@ -2,17 +2,25 @@
 # make test    everything that must hold: lint, all tests with the race detector
 # make lint    format, vet, staticcheck, module hygiene, import walls
 # make build   the static release binary, dist/app2wxapp
-# make fuzz    each fuzz target for FUZZTIME (default 1m)
+# make gosec   the security lint; part of make test
+# make vuln    known vulnerabilities, by the database in VULNDB; skipped without one
+# make fuzz    each fuzz target for FUZZTIME (default 1m); make fuzz-short: 10 s each
+# make history concurrent histories and the machine over HTTP, long
 # make crash   the kill -9 test, 100 rounds
+# make soak    the long forms of the crash proofs, SOAKTIME at most for each; see docs/reliability.md
 # make mutants plant known defects in a copy and expect the tests to notice each
 # make bench   load against a bare handler; see bench/README.md
 
 SHELL       := /bin/bash
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOSEC       := go run github.com/securego/gosec/v2/cmd/gosec@v2.22.8
+GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME    ?= 1m
+HISTORYOPS  ?= 200000
+SOAKTIME    ?= 60m
 
-.PHONY: run build test lint tools fuzz crash mutants bench
+.PHONY: run build test lint tools fuzz crash soak mutants bench gosec vuln fuzz-short history
 
 run:
 	go run . serve
@@ -20,7 +28,7 @@ run:
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o dist/app2wxapp .
 
-test: tools lint
+test: tools lint gosec vuln
 	go test -race -shuffle=on -timeout 20m ./...
 
 # The browser tests need Chromium; nothing else is installed.
@@ -36,14 +44,36 @@ lint:
 	@! git grep -n 'labstack/echo' -- '*.go' ':!bridge/' || { echo "echo is imported only under bridge/"; exit 1; }
 	@! git grep -nE 'go.etcd.io/bbolt|jackc/pgx' -- '*.go' ':!store/' ':!bench/' || { echo "database drivers are imported only under store/"; exit 1; }
 
+# bench is a load driver and no part of the program.
+gosec:
+	$(GOSEC) -quiet -severity medium -confidence medium -exclude-dir=bench -exclude-dir=bare ./...
+
+vuln:
+	@if test -z "$(VULNDB)"; then echo "vuln: skipped: no database (set VULNDB to a folder; this is not a pass)"; \
+	else $(GOVULNCHECK) -db "file://$(VULNDB)" ./...; fi
+
+history:
+	go test -race -count=1 -timeout 60m -run '^TestHistory$$' ./store/bolt ./bridge -args -history.ops=$(HISTORYOPS)
+	go test -race -count=1 -timeout 60m -run '^TestMachine$$' ./bridge -rapid.checks=1000 -args -machine.for=30m
+
+fuzz-short:
+	$(MAKE) fuzz FUZZTIME=10s
+
 fuzz:
 	@set -e; for pkg in $$(go list ./...); do \
 	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
 	  done; done
 
 crash:
 	go test -race -run TestKill -timeout 60m . -args -kill.rounds=100
+
+soak:
+	go test -v -timeout $(SOAKTIME) -run 'TestPowerLoss$$' ./store/bolt -args -powerloss.states=80000
+	go test -v -timeout $(SOAKTIME) -run 'TestCallFails|TestDiskFull|TestFileSizeLimit' ./store/bolt -args -faults.all
+	go test -v -timeout $(SOAKTIME) -run 'TestBitFlips$$' ./store/bolt -args -flips=4000
+	go test -race -v -timeout $(SOAKTIME) -run TestKill . -args -kill.rounds=200
+	$(MAKE) history fuzz-short
 
 mutants:
 	go run ./mutants

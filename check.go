@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"app2wxapp/store"
 )
 
 func configCommand() *cobra.Command {
@@ -23,7 +21,7 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := store.Path(string(cfg.StoreURL)); err != nil {
+			if _, err := storePath(cfg); err != nil {
 				return err
 			}
 			if _, err := certificate(cfg); err != nil {
@@ -61,7 +59,7 @@ func healthcheck(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := direct.Do(req)
 	if err != nil {
 		return fmt.Errorf("not reachable: %w", err)
 	}

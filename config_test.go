@@ -113,7 +113,7 @@ func leaves(t *testing.T, text string) map[string]string {
 func TestFile(t *testing.T) {
 	c, _, err := parseConfig("config.yaml", []byte(`
 listen: {public: ":8443", admin: "[::1]:0", tls: {cert: a.pem, key: b.pem}}
-store: {url: "postgres://app:pw@db/app"}
+store: {url: "bolt:/srv/app.db"}
 admin: {token: `+planted+`}
 encryption: {key: `+plantedKey+`}
 wechat: {base_url: "http://127.0.0.1:9/", timeout: 800ms}
@@ -133,7 +133,7 @@ log: {level: DEBUG, format: text}
 	want.Listen.Public, want.Listen.Admin = ":8443", "[::1]:0"
 	want.Listen.TLS.Cert, want.Listen.TLS.Key = "a.pem", "b.pem"
 	want.PublicURL = "https://localhost:8443"
-	want.StoreURL, want.AdminToken = "postgres://app:pw@db/app", planted
+	want.StoreURL, want.AdminToken = "bolt:/srv/app.db", planted
 	want.EncryptionKey = c.EncryptionKey
 	want.WeChat.BaseURL, want.WeChat.Timeout = "http://127.0.0.1:9", 800*time.Millisecond
 	for _, p := range []string{"100.64.0.0/10", "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "198.51.100.0/24"} {
@@ -216,10 +216,10 @@ func TestMistakes(t *testing.T) {
 		{"public_url: https://a?b", `public_url: "https://a?b" has a query or fragment (? or #); write`},
 		{"public_url: https://a:70000", `public_url: "https://a:70000" has a port that is not a number from 0 to 65535; write`},
 		{"public_url: https://a:PLANTED@b", "public_url: the value has a user name or password in it; write"},
-		{"store: {url: mysql://a}", "config.yaml:1: store.url: the value begins with neither bolt: nor postgres://; write bolt:PATH, such as"},
+		{"store: {url: mysql://a}", "config.yaml:1: store.url: the value does not begin with bolt:, and this version has no other store; write bolt:PATH, such as"},
 		{"store: {url: 'bolt:'}", "store.url: the value names no file after bolt:; write"},
 		{"store: {url: bolt://a}", "store.url: the value has // where bolt: is followed by a plain path; write"},
-		{"store: {url: 'postgres://a:PLANTED%@b'}", "store.url: the value is not a URL"},
+		{"store: {url: 'postgres://a:PLANTED%@b'}", "store.url: the value does not begin with bolt:"},
 		{"admin: {token: PLANTED}", "config.yaml:1: admin.token: the value is shorter than 32 characters; write at least 32 visible ASCII characters"},
 		{"admin: {token: '" + planted + " x'}", "admin.token: the value has whitespace or characters outside ASCII in it; write"},
 		{"admin: " + planted, "config.yaml:1: admin: holds keys; write one a line, a colon and a space after it: token"},
@@ -315,8 +315,8 @@ func TestSecretFromFile(t *testing.T) {
 			t.Errorf("the mistake shows the secret: %v", err)
 		}
 	}
-	c, _, err := parseConfig("", nil, []string{"APP2WXAPP_STORE_URL_FILE=" + file("url", "postgres://a:b@c/d"), "APP2WXAPP_ENCRYPTION_KEY_FILE=" + file("key", plantedKey)})
-	if err != nil || string(c.StoreURL) != "postgres://a:b@c/d" || string(c.EncryptionKey) != plantedKey {
+	c, _, err := parseConfig("", nil, []string{"APP2WXAPP_STORE_URL_FILE=" + file("url", "bolt:/srv/b.db"), "APP2WXAPP_ENCRYPTION_KEY_FILE=" + file("key", plantedKey)})
+	if err != nil || string(c.StoreURL) != "bolt:/srv/b.db" || string(c.EncryptionKey) != plantedKey {
 		t.Errorf("store.url and encryption.key from files: %v, want both", err)
 	}
 }
@@ -336,7 +336,7 @@ func TestForeignVariablesAreWarnings(t *testing.T) {
 }
 
 func TestConfigPrintsNoSecret(t *testing.T) {
-	c, _, err := parseConfig("", nil, []string{"APP2WXAPP_ADMIN_TOKEN=" + planted, "APP2WXAPP_ENCRYPTION_KEY=" + plantedKey, "APP2WXAPP_STORE_URL=postgres://a:PLANTED@b/c"})
+	c, _, err := parseConfig("", nil, []string{"APP2WXAPP_ADMIN_TOKEN=" + planted, "APP2WXAPP_ENCRYPTION_KEY=" + plantedKey, "APP2WXAPP_STORE_URL=bolt:PLANTED"})
 	if err != nil {
 		t.Fatal(err)
 	}

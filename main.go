@@ -53,6 +53,7 @@ Start with "app2wxapp try" or "app2wxapp sandbox": they need no configuration.
 app2wxapp 让原生 App 通过微信小程序登录用户。不带子命令时等同于 serve。
 初次使用请运行 app2wxapp try 或 app2wxapp sandbox，无需任何配置。`,
 		Args:          cobra.NoArgs,
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

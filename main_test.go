@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -334,6 +336,25 @@ func TestSandbox(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("end of the sandbox: %v", err)
+	}
+}
+
+// A port that is taken is a sentence, and nothing stays behind.
+func TestSandboxPortTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	t.Setenv("TMPDIR", t.TempDir())
+	port := taken.Addr().(*net.TCPAddr).Port
+	for _, port := range []int{port, -1, 65535, 70000} {
+		if out, err := run(t, t.Context(), "sandbox", "--port", strconv.Itoa(port)); err == nil {
+			t.Errorf("sandbox on port %d: %s, want a refusal", port, out)
+		}
+	}
+	if left, _ := os.ReadDir(os.TempDir()); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 

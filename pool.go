@@ -260,7 +260,7 @@ func fromFile(value string, stdin io.Reader) (string, error) {
 	if name == "-" {
 		b, err = io.ReadAll(io.LimitReader(stdin, 64<<10))
 	} else {
-		b, err = os.ReadFile(name)
+		b, err = os.ReadFile(name) // #nosec G304 -- the operator names the file
 	}
 	return strings.TrimSpace(string(b)), err
 }

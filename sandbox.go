@@ -49,6 +49,9 @@ func runSandbox(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if port < 0 || port > 65534 {
+		return errors.New("--port must be 1 to 65534; the admin port is the next one")
+	}
 	if port == 0 && free(8080) && free(8081) {
 		port = 8080
 	}
@@ -82,8 +85,8 @@ type simulation struct {
 
 // newSimulation makes one on this port and the next, on any free ones if it is
 // 0. It serves nothing until run.
-func newSimulation(port int, log *slog.Logger) (s *simulation, err error) {
-	s = &simulation{wechat: sandbox.New(sandbox.Config{})}
+func newSimulation(port int, log *slog.Logger) (_ *simulation, err error) {
+	s := &simulation{wechat: sandbox.New(sandbox.Config{})}
 	s.wechat.AddApp(sandbox.App{ID: sandboxAppID, Secret: sandboxAppSecret, Platform: sandboxPlatform})
 	if s.folder, err = os.MkdirTemp("", "app2wxapp-sandbox-"); err != nil {
 		return nil, err

@@ -43,6 +43,7 @@ func serve(c *cobra.Command, _ []string) error {
 	}
 	s.warnOfOpenPools(c.Context())
 	warnOfAddresses(cfg, log)
+	warnOfFiles(maxFiles(), log)
 	log.Info("ready", "version", version, "public", s.PublicURL, "listen_public", s.onPublic.Addr().String(),
 		"admin", s.AdminURL, "store", string(cfg.StoreURL), "after", time.Since(start).Round(time.Millisecond).String())
 	return s.run(c.Context())

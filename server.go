@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 
 	"app2wxapp/bridge"
 	"app2wxapp/store"
@@ -60,11 +61,11 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 		return nil, err
 	}
 	undo = append(undo, s.store)
-	if s.onPublic, err = net.Listen("tcp", cfg.Listen.Public); err != nil {
+	if s.onPublic, err = listen(cfg.Listen.Public, maxPublic); err != nil {
 		return nil, fmt.Errorf("listen.public: %w", err)
 	}
 	undo = append(undo, s.onPublic)
-	if s.onAdmin, err = net.Listen("tcp", cfg.Listen.Admin); err != nil {
+	if s.onAdmin, err = listen(cfg.Listen.Admin, maxAdmin); err != nil {
 		return nil, fmt.Errorf("listen.admin: %w", err)
 	}
 
@@ -89,18 +90,30 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 	return s, nil
 }
 
+// listen listens for at most so many connections at a time; further ones wait
+// in the system's queue.
+func listen(addr string, most int) (net.Listener, error) {
+	on, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return netutil.LimitListener(on, most), nil
+}
+
 // now is the clock: whole milliseconds, as stores and tickets have them.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      15 * time.Second,
-		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler: h,
+		// "OPTIONS *" is answered like everything else.
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            5 * time.Second,
+		ReadTimeout:                  10 * time.Second,
+		WriteTimeout:                 15 * time.Second,
+		IdleTimeout:                  60 * time.Second,
+		MaxHeaderBytes:               16 << 10,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -108,12 +121,9 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 // settings give. The encryption key is made only together with a store: a new
 // one for an old store would open nothing.
 func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.Store, userpool.Secret, error) {
-	path, err := store.Path(string(cfg.StoreURL))
+	path, err := storePath(cfg)
 	if err != nil {
 		return nil, "", err
-	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil, "", fmt.Errorf("store.url: %s is a folder; name a file in it, such as bolt:%s", path, filepath.Join(path, "app2wxapp.db"))
 	}
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -129,11 +139,26 @@ func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.S
 		return nil, "", fmt.Errorf("encryption.key in %s %w", keyFile, err)
 	}
 	token, err := keptSecret(cfg.AdminToken, filepath.Join(folder, adminTokenFile), true, log)
+	if err == nil {
+		_, err = adminToken(string(token))
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("admin.token: %w", err)
 	}
-	st, err := store.Open(store.Config{URL: string(cfg.StoreURL), Key: [32]byte(raw), Log: log, Reg: reg})
+	st, err := store.Open(store.Config{URL: string(cfg.StoreURL), Key: [32]byte(raw), Log: log, Reg: reg, Now: now})
 	return st, token, err
+}
+
+// storePath returns the store's file, which need not exist.
+func storePath(cfg Config) (string, error) {
+	path, err := store.Path(string(cfg.StoreURL))
+	if err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return "", fmt.Errorf("store.url: %s is a folder; name a file in it, such as bolt:%s", path, filepath.Join(path, "app2wxapp.db"))
+	}
+	return path, nil
 }
 
 // adminTokenFile is where the admin token is kept, in the store's folder.

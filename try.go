@@ -27,7 +27,8 @@ func tryCommand() *cobra.Command {
 		Short: "Play one login, step by step; exit status 0 only if all of it held / 演示一次完整登录",
 		Long: `Play app, mini program and app server once: launch, authorize, ticket, redeem, and
 the second redemption refused. Every step is printed with its time and its curl.
-Without --url it starts a sandbox of its own.
+Without --url it starts a sandbox of its own. Against a bridge, the pool must have
+responseFormat=user and revokeOnReplay=true, the defaults.
 
 依次扮演 App、小程序和应用服务器，走完一次登录：拉起、授权、票据、换取，以及第二次换取被拒绝。
 每一步都打印耗时和对应的 curl 命令。不带 --url 时自动启动一个沙箱。`,
@@ -49,7 +50,7 @@ func runTry(c *cobra.Command, _ []string) error {
 	p := &player{out: c.OutOrStdout(), url: strings.TrimRight(flag("url"), "/"), user: "alice",
 		pool: flag("pool"), code: flag("code"), phoneCode: flag("phone-code")}
 	if file := flag("secret-file"); file != "" {
-		b, err := os.ReadFile(file)
+		b, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
 		if err != nil {
 			return err
 		}
@@ -250,6 +251,9 @@ func (p *player) expect(ctx context.Context, path string, request map[string]any
 		return p.failed("%v", err)
 	}
 	p.detail("→ %d  %s  (%v)", got, answer, time.Since(start).Round(10*time.Microsecond))
+	if got == http.StatusUnauthorized && p.secret == "" {
+		return p.failed("the pool demands its secret; give --secret-file")
+	}
 	if got != status {
 		return p.failed("got %d, want %d", got, status)
 	}
