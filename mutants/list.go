@@ -109,4 +109,8 @@ var mutants = []mutant{
 		name: "two different tickets are taken", file: "bridge/redeem.go",
 		old: "case a.Ticket != given:", new: "case a.Ticket != given && len(given) > 1000:", packages: theBridge,
 	},
+	{
+		name: "histories: two replays both tell that they revoked", file: "store/bolt/tickets.go",
+		old: "if r, err = t.ticket(attempt.Key); err != nil || r.revoked {", new: "if r, err = t.ticket(attempt.Key); err != nil {", packages: theStore,
+	},
 }

@@ -309,14 +309,23 @@ func (s *Service) SetBlocked(ctx context.Context, poolID, id string, blocked boo
 	return s.updateUser(ctx, poolID, id, func(u *User, now time.Time) {
 		u.Blocked = blocked
 		if blocked {
-			u.NotBefore = now
+			u.endSessions(now)
 		}
 	})
 }
 
 // SignOut ends every live ticket and token of the user.
 func (s *Service) SignOut(ctx context.Context, poolID, id string) (User, error) {
-	return s.updateUser(ctx, poolID, id, func(u *User, now time.Time) { u.NotBefore = now })
+	return s.updateUser(ctx, poolID, id, (*User).endSessions)
+}
+
+// endSessions voids what was issued up to now. It never takes back an earlier
+// call that came later: the clock may have been set back, or calls may overtake
+// each other.
+func (u *User) endSessions(now time.Time) {
+	if now.After(u.NotBefore) {
+		u.NotBefore = now
+	}
 }
 
 func (s *Service) updateUser(ctx context.Context, poolID, id string, change func(*User, time.Time)) (User, error) {

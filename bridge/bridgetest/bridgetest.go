@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,8 +48,16 @@ type Bridge struct {
 	Server        *bridge.Server
 	StorePath     string // the store's file, open while the Bridge runs
 
-	t testing.TB
+	t             testing.TB
+	weixin        string
+	options       []Option
+	public, admin *handler
 }
+
+// handler is the one that answers now.
+type handler struct{ atomic.Pointer[http.Handler] }
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*h.Load()).ServeHTTP(w, r) }
 
 // Option changes how a Bridge is made.
 type Option func(*bridge.Config)
@@ -66,43 +75,60 @@ func WithStore(wrap func(bridge.Store) bridge.Store) Option {
 // New starts a bridge that ends with the test.
 func New(t testing.TB, options ...Option) *Bridge {
 	t.Helper()
-	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t}
-	log := slog.New(slog.NewJSONHandler(b.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	reg := prometheus.NewRegistry()
-
+	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, options: options, public: &handler{}, admin: &handler{}}
 	b.StorePath = filepath.Join(t.TempDir(), "data", "store.db")
-	st, err := store.Open(store.Config{URL: "bolt:" + b.StorePath, Key: [32]byte{7}, Log: log, Reg: reg})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Store = st
 	b.WeChat = sandbox.New(sandbox.Config{Now: b.Clock.Now})
 	b.WeChat.AddApp(sandbox.App{ID: AppID, Secret: AppSecret, Platform: Platform})
 	weixin := httptest.NewServer(b.WeChat)
-
-	public, admin := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
-	b.URL, b.AdminURL = "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
-	c := bridge.Config{
-		Store:         st,
-		WeChat:        wechat.New(wechat.Config{BaseURL: weixin.URL, Timeout: 5 * time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
-		WeChatTimeout: 5 * time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
-	}
-	for _, o := range options {
-		o(&c)
-	}
-	b.Server = bridge.New(c)
-	public.Config.Handler, admin.Config.Handler = b.Server.Public(), b.Server.Admin()
+	public, admin := httptest.NewUnstartedServer(b.public), httptest.NewUnstartedServer(b.admin)
+	b.weixin, b.URL, b.AdminURL = weixin.URL, "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
+	b.start()
 	public.Start()
 	admin.Start()
 	t.Cleanup(func() {
 		public.Close()
 		admin.Close()
 		weixin.Close()
-		if err := st.Close(); err != nil {
+		if err := b.Store.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return b
+}
+
+// start opens the store and puts a server in place that knows nothing but what
+// is in it.
+func (b *Bridge) start() {
+	b.t.Helper()
+	log := slog.New(slog.NewJSONHandler(b.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	reg := prometheus.NewRegistry()
+	st, err := store.Open(store.Config{URL: "bolt:" + b.StorePath, Key: [32]byte{7}, Log: log, Reg: reg})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c := bridge.Config{
+		Store:         st,
+		WeChat:        wechat.New(wechat.Config{BaseURL: b.weixin, Timeout: 5 * time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
+		WeChatTimeout: 5 * time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
+	}
+	for _, o := range b.options {
+		o(&c)
+	}
+	b.Store, b.Server = st, bridge.New(c)
+	public, admin := b.Server.Public(), b.Server.Admin()
+	b.public.Store(&public)
+	b.admin.Store(&admin)
+}
+
+// Restart is a restart of the program: all that is not in the store is
+// forgotten. No request may be under way, and what In returned before is the
+// old program.
+func (b *Bridge) Restart() {
+	b.t.Helper()
+	if err := b.Store.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.start()
 }
 
 // In returns the same bridge, of which mistakes are reported to a subtest.
