@@ -32,8 +32,9 @@ const (
 )
 
 // preparers is how many write at a time while something is prepared, so that
-// they share commits.
-const preparers = 256
+// they share commits; of more, some could wait so long that the store refuses
+// them.
+const preparers = 31
 
 // world is a store with a pool and users, and a simulated WeChat that knows
 // them.
