@@ -76,8 +76,9 @@ func TestOverload(t *testing.T) {
 	if ok+shed != asked || ok == 0 {
 		t.Errorf("%d were asked, %d answered 200, %d 503, %d not at all, want all of them 200 or 503", asked, ok, shed, none)
 	}
-	if q := o.quantile(http.StatusOK, .99); shed == 0 && q > time.Second {
-		t.Errorf("nothing was shed, and 200 took p99 %v, want at most 1 s", q)
+	// A queue without bounds would let the last wait for all before it.
+	if q := o.quantile(http.StatusOK, .99); shed == 0 && q > 5*time.Second {
+		t.Errorf("nothing was shed, and 200 took p99 %v, want at most 5 s", q)
 	}
 	if o.badShed.Load() > 0 {
 		t.Errorf("%d answers 503 without Retry-After: 1", o.badShed.Load())
