@@ -16,7 +16,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "gate: mark in a second transaction", file: "store/bolt/tickets.go",
-		old: "\t\tif err := t.putTicket(r); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn t.putAccess(r.PoolID, r.UserID, a)\n\t})\n\tswitch {\n\tcase repeated && err == nil:",
+		old: "\t\tif err := t.putTicket(r); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tif err := t.markClock(attempt.Now); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn t.putAccess(r.PoolID, r.UserID, a)\n\t})\n\tswitch {\n\tcase repeated && err == nil:",
 		new: "\t\treturn t.putAccess(r.PoolID, r.UserID, a)\n\t})\n\tif err == nil && !repeated {\n\t\terr = s.update(func(t *tx) error { return t.putTicket(r) })\n\t}\n\tswitch {\n\tcase repeated && err == nil:", packages: theStore,
 	},
 	{
