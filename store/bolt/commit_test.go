@@ -363,7 +363,7 @@ func TestQueueClosesWhileTaking(t *testing.T) {
 			if got != want {
 				t.Errorf("take: %d writes, want %d", got, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("take does not return")
 		}
 	}

@@ -43,7 +43,7 @@ func (e *events) Handle(_ context.Context, r slog.Record) error {
 // await waits until something was logged that has this in it.
 func (e *events) await(t *testing.T, part string) {
 	t.Helper()
-	end := time.After(10 * time.Second)
+	end := time.After(30 * time.Second)
 	for {
 		select {
 		case line := <-e.lines:

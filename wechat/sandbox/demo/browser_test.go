@@ -80,7 +80,7 @@ func open(t *testing.T, chrome context.Context, language string) *page {
 
 	ctx, cancel := chromedp.NewContext(chrome)
 	t.Cleanup(cancel)
-	p.ctx, cancel = context.WithTimeout(ctx, 30*time.Second)
+	p.ctx, cancel = context.WithTimeout(ctx, 120*time.Second)
 	t.Cleanup(cancel)
 	chromedp.ListenTarget(p.ctx, p.listen)
 	t.Cleanup(func() {
@@ -160,7 +160,7 @@ func (p *page) want(selector string, texts ...string) {
 	for _, text := range texts {
 		args = append(args, text)
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, 40*time.Second)
 	defer cancel()
 	err := chromedp.Run(ctx, chromedp.PollFunction(`(selector, ...texts) => {
 		const e = document.querySelector(selector)
