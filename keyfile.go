@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"app2wxapp/store/bolt"
 )
 
 // secretFile returns the secret kept in the file at path, without its newline.
@@ -87,17 +89,7 @@ func createSecretFile(path, text string) (bool, error) {
 	}
 	// The loser syncs as well: it may use the winner's secret before the winner
 	// comes to this line.
-	return err == nil, syncFolder(dir)
-}
-
-// syncFolder makes the names in a folder survive a power cut.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir) // #nosec G304 -- the operator names the folder
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return err == nil, bolt.SyncFolder(dir)
 }
 
 // decodeKey returns the 32 bytes of an encryption key in base64 (standard or

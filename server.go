@@ -126,7 +126,7 @@ func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.S
 		return nil, "", err
 	}
 	folder := filepath.Dir(path)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := bolt.MakeFolder(folder); err != nil {
 		return nil, "", fmt.Errorf("create the store's folder: %w", err)
 	}
 	keyFile := filepath.Join(folder, "encryption.key")

@@ -105,7 +105,7 @@ func Exists(path string) bool {
 // words: another process holds the file, the encryption key is not the file's,
 // the file is damaged, cut off, of a newer version, or readable by others.
 func Open(c Config) (*Store, error) {
-	if err := makeFolder(filepath.Dir(c.Path)); err != nil {
+	if err := MakeFolder(filepath.Dir(c.Path)); err != nil {
 		return nil, fmt.Errorf("create the store's folder: %w", err)
 	}
 	if !Exists(c.Path) {

@@ -49,26 +49,27 @@ func create(path string, key [32]byte) (err error) {
 	if err := os.Link(draft, path); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return syncFolder(folder)
+	return SyncFolder(folder)
 }
 
-// makeFolder makes the folder and those above it that are missing; each is on
-// disk before the next is made in it.
-func makeFolder(path string) error {
+// MakeFolder makes the folder and those above it that are missing, with mode
+// 0700; each is on disk before the next is made in it.
+func MakeFolder(path string) error {
 	if Exists(path) {
 		return nil
 	}
 	above := filepath.Dir(path)
-	if err := makeFolder(above); err != nil {
+	if err := MakeFolder(above); err != nil {
 		return err
 	}
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return syncFolder(above)
+	return SyncFolder(above)
 }
 
-func syncFolder(path string) error {
+// SyncFolder puts the names in a folder on disk.
+func SyncFolder(path string) error {
 	f, err := os.Open(path) // #nosec G304 -- the path is the operator's, from the settings
 	if err != nil {
 		return err
