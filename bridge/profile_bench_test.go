@@ -26,6 +26,6 @@ func BenchmarkProfile(b *testing.B) {
 	t := token.Token{Raw: strings.Repeat("x", 460), ExpiresAt: now}
 	b.ReportAllocs()
 	for b.Loop() {
-		profileJSON(u, "wx0123456789abcdef", t)
+		appendProfile(make([]byte, 0, 2048), u, "wx0123456789abcdef", t)
 	}
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"net/http"
 	"net/url"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
@@ -11,6 +12,9 @@ import (
 	"app2wxapp/token"
 	"app2wxapp/userpool"
 )
+
+// answers are buffers, each large enough for most answers.
+var answers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
 // redeem answers POST /oauth/app2wxapp/auth/:userPoolId, contract section 4.2.
 func (s *Server) redeem(c echo.Context) error {
@@ -37,7 +41,10 @@ func (s *Server) redeem(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	body := profileJSON(done.User, done.Ticket.AppID, t)
+	answer := answers.Get().(*[]byte)
+	defer answers.Put(answer)
+	body := appendProfile((*answer)[:0], done.User, done.Ticket.AppID, t)
+	*answer = body
 	if pool.Envelope {
 		return wire.OK(c, struct {
 			Code    int    `json:"code"`
