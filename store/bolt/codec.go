@@ -13,15 +13,18 @@ import (
 // The records that a login touches are coded by hand: fields in a fixed order,
 // texts and counts as uvarints, times as milliseconds since 1970 (0 for none).
 // A new field goes to the end; a record that ends before it has its zero value.
-// Records that change rarely are JSON.
+// Records that change rarely are JSON. What is decoded shares the record's
+// memory.
 
 var errShort = errors.New("the record is cut off")
 
 type encoder []byte
 
+func newEncoder() encoder { return make(encoder, 0, 512) } // most records fit
+
 func (e *encoder) text(s string)  { *e = appendText(*e, s) }
 func (e *encoder) num(n uint64)   { *e = binary.AppendUvarint(*e, n) }
-func (e *encoder) bytes(b []byte) { e.text(string(b)) }
+func (e *encoder) bytes(b []byte) { *e = appendText(*e, b) }
 func (e *encoder) flag(b bool) {
 	if b {
 		e.num(1)
@@ -38,36 +41,39 @@ func (e *encoder) time(t time.Time) {
 }
 
 type decoder struct {
-	b   []byte
-	err error
+	rest string
+	err  error
 }
 
 func (d *decoder) num() uint64 {
-	if len(d.b) == 0 || d.err != nil {
+	if len(d.rest) == 0 || d.err != nil {
 		return 0
 	}
-	n, size := binary.Uvarint(d.b)
+	n, size := binary.Uvarint([]byte(d.rest[:min(len(d.rest), binary.MaxVarintLen64)]))
 	if size <= 0 {
 		d.err = errShort
 		return 0
 	}
-	d.b = d.b[size:]
+	d.rest = d.rest[size:]
 	return n
 }
 
-func (d *decoder) bytes() []byte {
+func (d *decoder) text() string {
 	n := d.num()
-	if n > uint64(len(d.b)) {
+	if n > uint64(len(d.rest)) {
 		d.err = errShort
-		return nil
+		return ""
 	}
-	b := d.b[:n:n]
-	d.b = d.b[n:]
-	return b
+	s := d.rest[:n]
+	d.rest = d.rest[n:]
+	return s
 }
 
-func (d *decoder) text() string { return string(d.bytes()) }
-func (d *decoder) flag() bool   { return d.num() != 0 }
+func (d *decoder) flag() bool { return d.num() != 0 }
+func (d *decoder) addr() netip.Addr {
+	a, _ := netip.AddrFromSlice([]byte(d.text()))
+	return a
+}
 func (d *decoder) time() time.Time {
 	if ms := d.num(); ms != 0 {
 		return time.UnixMilli(int64(ms)).UTC() // #nosec G115 -- the writer converted it the other way
@@ -78,7 +84,7 @@ func (d *decoder) time() time.Time {
 // count returns a number of things that follow, each at least a byte long.
 func (d *decoder) count() int {
 	n := d.num()
-	if n > uint64(len(d.b)) {
+	if n > uint64(len(d.rest)) {
 		d.err = errShort
 		return 0
 	}
@@ -87,7 +93,7 @@ func (d *decoder) count() int {
 
 // encodeUser codes what a login does not change.
 func encodeUser(u userpool.User) []byte {
-	var e encoder
+	e := newEncoder()
 	e.text(u.UnionID)
 	e.num(uint64(len(u.Identities)))
 	for _, id := range u.Identities {
@@ -106,8 +112,8 @@ func encodeUser(u userpool.User) []byte {
 	return e
 }
 
-func decodeUser(poolID, id string, b []byte) (userpool.User, error) {
-	d := decoder{b: b}
+func decodeUser(poolID, id, record string) (userpool.User, error) {
+	d := decoder{rest: record}
 	u := userpool.User{PoolID: poolID, ID: id, UnionID: d.text()}
 	if n := d.count(); n > 0 {
 		u.Identities = make([]userpool.Identity, n)
@@ -133,7 +139,9 @@ type access struct {
 	blocked   bool
 	notBefore time.Time
 	logins    userpool.Logins
-	live      []liveTicket // oldest first
+	// live are the tickets that may be live, oldest first. One of them that has
+	// been redeemed is a login that logins lacks.
+	live []liveTicket
 }
 
 type liveTicket struct {
@@ -146,7 +154,7 @@ func (a access) of(u *userpool.User) {
 }
 
 func (a access) encode() []byte {
-	var e encoder
+	e := newEncoder()
 	e.flag(a.blocked)
 	e.time(a.notBefore)
 	e.num(a.logins.Count)
@@ -160,16 +168,16 @@ func (a access) encode() []byte {
 	return e
 }
 
-func decodeAccess(b []byte) (access, error) {
-	d := decoder{b: b}
+func decodeAccess(record string) (access, error) {
+	d := decoder{rest: record}
 	a := access{blocked: d.flag(), notBefore: d.time()}
 	a.logins.Count = d.num()
 	a.logins.Last = d.time()
-	a.logins.Addr, _ = netip.AddrFromSlice(d.bytes())
+	a.logins.Addr = d.addr()
 	if n := d.count(); n > 0 {
 		a.live = make([]liveTicket, n)
 		for i := range a.live {
-			copy(a.live[i].key[:], d.bytes())
+			copy(a.live[i].key[:], d.text())
 			a.live[i].expiresAt = d.time()
 		}
 	}
@@ -179,66 +187,69 @@ func decodeAccess(b []byte) (access, error) {
 // ticketRecord is a ticket and what became of it.
 type ticketRecord struct {
 	ticket.Ticket
-	epoch      []byte
+	epoch      string
 	void       bool
 	redeemedAt time.Time
 	jti        string
 	tokenEnd   time.Time
-	idem       []byte // SHA-256 of the Idempotency-Key, empty if none was sent
-	answer     []byte // the user as answered, kept if idem is
-	revoked    bool   // a replay put the token on the deny-list
+	idem       string     // SHA-256 of the Idempotency-Key, empty if none was sent
+	answer     string     // the user as answered, kept if idem is
+	revoked    bool       // a replay put the token on the deny-list
+	addr       netip.Addr // who redeemed it
 }
 
 func (t ticketRecord) encode() []byte {
-	var e encoder
+	e := newEncoder()
 	e.text(t.PoolID)
 	e.text(t.UserID)
 	e.text(t.AppID)
 	e.text(t.SourceApp)
 	e.text(t.Challenge)
 	e.time(t.ExpiresAt)
-	e.bytes(t.epoch)
+	e.text(t.epoch)
 	e.flag(t.void)
 	e.time(t.redeemedAt)
 	e.text(t.jti)
 	e.time(t.tokenEnd)
-	e.bytes(t.idem)
-	e.bytes(t.answer)
+	e.text(t.idem)
+	e.text(t.answer)
 	e.flag(t.revoked)
+	e.bytes(t.addr.AsSlice())
 	return e
 }
 
-func decodeTicket(key ticket.Key, b []byte) (ticketRecord, error) {
-	d := decoder{b: b}
+func decodeTicket(key ticket.Key, record string) (ticketRecord, error) {
+	d := decoder{rest: record}
 	t := ticketRecord{Ticket: ticket.Ticket{
 		Key: key, PoolID: d.text(), UserID: d.text(), AppID: d.text(), SourceApp: d.text(), Challenge: d.text(), ExpiresAt: d.time(),
 	}}
-	t.epoch = d.bytes()
+	t.epoch = d.text()
 	t.void = d.flag()
 	t.redeemedAt = d.time()
 	t.jti = d.text()
 	t.tokenEnd = d.time()
-	t.idem = d.bytes()
-	t.answer = d.bytes()
+	t.idem = d.text()
+	t.answer = d.text()
 	t.revoked = d.flag()
+	t.addr = d.addr()
 	return t, d.err
 }
 
 // encodeAnswer codes a user as a redemption answered, login included.
-func encodeAnswer(u userpool.User) []byte {
-	var e encoder
+func encodeAnswer(u userpool.User) string {
+	e := newEncoder()
 	e.bytes(encodeUser(u))
 	e.bytes(access{blocked: u.Blocked, notBefore: u.NotBefore, logins: u.Logins}.encode())
-	return e
+	return string(e)
 }
 
-func decodeAnswer(poolID, id string, b []byte) (userpool.User, error) {
-	d := decoder{b: b}
-	u, err := decodeUser(poolID, id, d.bytes())
+func decodeAnswer(poolID, id, record string) (userpool.User, error) {
+	d := decoder{rest: record}
+	u, err := decodeUser(poolID, id, d.text())
 	if err != nil {
 		return u, err
 	}
-	a, err := decodeAccess(d.bytes())
+	a, err := decodeAccess(d.text())
 	a.of(&u)
 	if d.err != nil {
 		err = d.err

@@ -7,13 +7,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	bbolt "go.etcd.io/bbolt"
 
 	"app2wxapp/userpool"
 )
 
 // Group commit. One goroutine writes. While a commit is on its way to disk the
-// writes that arrive queue up; the next commit takes them all. There is no
-// timer: a lone write never waits for another.
+// writes that arrive queue up; the next commit takes them all. A lone write
+// never waits for another. Under load the writer leaves the processors to those
+// who are about to write, for half as long as its last commit took: fewer and
+// fuller commits cost everybody less than that (bench/README.md).
 
 // A write is refused at once where maxQueue others wait, and where its wait is
 // expected to pass maxWait: who is refused early can come back, who times out
@@ -21,6 +24,10 @@ import (
 const (
 	maxQueue = 8192
 	maxWait  = 100 * time.Millisecond
+	// fewWrites need no pause after their commit.
+	fewWrites = 3
+	// maxPause bounds the pause after a commit that the disk kept waiting.
+	maxPause = 2 * time.Millisecond
 	// manyWrites is how many it takes to learn what one costs. Fewer tell what
 	// the disk's answer costs, which a group pays once: they are never too many.
 	manyWrites = 32
@@ -49,17 +56,16 @@ type write struct {
 // update runs do in a transaction that it may share with others and returns
 // when that is on disk. userpool.ErrUnavailable means that the outcome is
 // unknown.
-func (s *Store) update(do func(*tx) error) error {
-	return s.wait(&write{do: do, done: make(chan error, 1)})
-}
+func (s *Store) update(do func(*tx) error) error { return s.wait(do, false) }
 
 // updateLater is update for work that must go on under any load: only a full
 // queue refuses it.
-func (s *Store) updateLater(do func(*tx) error) error {
-	return s.wait(&write{do: do, done: make(chan error, 1), patient: true})
-}
+func (s *Store) updateLater(do func(*tx) error) error { return s.wait(do, true) }
 
-func (s *Store) wait(w *write) error {
+func (s *Store) wait(do func(*tx) error, patient bool) error {
+	w := s.writes.Get().(*write)
+	defer s.writes.Put(w) // it was answered, or never queued
+	w.do, w.patient = do, patient
 	if err := s.queue.add(w); err != nil {
 		return err
 	}
@@ -162,8 +168,13 @@ func (s *Store) commitLoop() {
 		if group == nil {
 			return
 		}
+		start := time.Now()
 		if err := s.commitGroup(group); err != nil {
 			s.reopen(err)
+			continue
+		}
+		if len(group) > fewWrites {
+			time.Sleep(min(time.Since(start)/2, maxPause))
 		}
 	}
 }
@@ -211,7 +222,7 @@ func (s *Store) tryCommit(group []*write) (results []error, culprit int, err err
 		return nil, -1, err
 	}
 	defer bt.Rollback() // does nothing after a commit
-	t := &tx{Tx: bt, s: s}
+	t := &tx{Tx: bt, s: s, cursors: map[string]*bbolt.Cursor{}, scratch: make([]byte, 0, scratchSize)}
 	results = make([]error, len(group))
 	for i, w := range group {
 		before := t.writes

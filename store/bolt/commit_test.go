@@ -182,8 +182,8 @@ func TestGroupWithCulprits(t *testing.T) {
 		func(t *tx) error { _ = user("panicked")(t); panic("page 7 is no page") },
 		func(*tx) error { panic("before any write") },
 		func(t *tx) error { // it sees what came before it, and not what failed
-			if b, err := t.get(bucketUsers, userKey("p", "half")); b != nil || err != nil {
-				return fmt.Errorf("of the failed write: %v, %w", b, err)
+			if _, ok, err := t.get(bucketUsers, t.userKey("p", "half")); ok || err != nil {
+				return fmt.Errorf("of the failed write: %v, %w", ok, err)
 			}
 			return user("third")(t)
 		},

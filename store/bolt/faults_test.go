@@ -273,5 +273,5 @@ func outOfSpace(t *testing.T, s *Store, path string, fill, free func()) {
 
 // big is a write that needs so much fresh room.
 func big(size int) func(*tx) error {
-	return func(t *tx) error { return t.put(bucketUsers, userKey("p", "big"), make([]byte, size)) }
+	return func(t *tx) error { return t.put(bucketUsers, t.userKey("p", "big"), make([]byte, size)) }
 }

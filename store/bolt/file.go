@@ -90,8 +90,8 @@ func writeMeta(t *bbolt.Tx, key [32]byte) error {
 	meta := t.Bucket([]byte(bucketMeta))
 	return errors.Join(
 		meta.Put([]byte(metaSchema), []byte(strconv.Itoa(schema))),
-		meta.Put([]byte(metaKeys), newSealer(0, key).seal(bucketMeta, []byte(metaKeys), keys.marshal())),
-		meta.Put([]byte(metaEpoch), newSealer(recordKeyID, keys.record).seal(bucketMeta, []byte(metaEpoch), epoch[:])),
+		meta.Put([]byte(metaKeys), newSealer(0, key).seal(nil, bucketMeta, []byte(metaKeys), keys.marshal())),
+		meta.Put([]byte(metaEpoch), newSealer(recordKeyID, keys.record).seal(nil, bucketMeta, []byte(metaEpoch), epoch[:])),
 	)
 }
 
@@ -113,7 +113,7 @@ func readMeta(t *bbolt.Tx, key [32]byte) (dataKeys, error) {
 			return dataKeys{}, fmt.Errorf("bucket %s is missing; restore a backup", name)
 		}
 	}
-	plain, err := newSealer(0, key).open(bucketMeta, []byte(metaKeys), meta.Get([]byte(metaKeys)))
+	plain, err := newSealer(0, key).open(nil, bucketMeta, []byte(metaKeys), meta.Get([]byte(metaKeys)))
 	if err != nil {
 		return dataKeys{}, errors.New("the encryption key is not this store's; give the key that it was made with (encryption.key)")
 	}

@@ -41,9 +41,9 @@ func encodePool(p userpool.Pool) ([]byte, error) {
 	})
 }
 
-func decodePool(id string, b []byte) (userpool.Pool, error) {
+func decodePool(id, record string) (userpool.Pool, error) {
 	var r poolRecord
-	if err := json.Unmarshal(b, &r); err != nil {
+	if err := json.Unmarshal([]byte(record), &r); err != nil {
 		return userpool.Pool{}, corrupt(bucketPools, err)
 	}
 	return userpool.Pool{
@@ -59,14 +59,14 @@ func decodePool(id string, b []byte) (userpool.Pool, error) {
 }
 
 func (t *tx) pool(id string) (userpool.Pool, error) {
-	b, err := t.get(bucketPools, []byte(id))
+	record, ok, err := t.get(bucketPools, []byte(id))
 	if err != nil {
 		return userpool.Pool{}, err
 	}
-	if b == nil {
+	if !ok {
 		return userpool.Pool{}, userpool.ErrPoolNotFound
 	}
-	return decodePool(id, b)
+	return decodePool(id, record)
 }
 
 func (t *tx) putPool(p userpool.Pool) error {
@@ -80,9 +80,9 @@ func (t *tx) putPool(p userpool.Pool) error {
 // CreatePool implements userpool.Store.
 func (s *Store) CreatePool(_ context.Context, p userpool.Pool) error {
 	return s.update(func(t *tx) error {
-		if b, err := t.get(bucketPools, []byte(p.ID)); err != nil {
+		if _, ok, err := t.get(bucketPools, []byte(p.ID)); err != nil {
 			return err
-		} else if b != nil {
+		} else if ok {
 			return userpool.ErrPoolExists
 		}
 		return t.putPool(p)
@@ -107,11 +107,11 @@ func (s *Store) Pools(_ context.Context, after string, limit int) (pools []userp
 			k, v = c.Next()
 		}
 		for ; k != nil && len(pools) < limit; k, v = c.Next() {
-			b, err := t.open(bucketPools, k, v)
+			record, err := t.open(bucketPools, k, v)
 			if err != nil {
 				return err
 			}
-			p, err := decodePool(string(k), b)
+			p, err := decodePool(string(k), record)
 			if err != nil {
 				return err
 			}

@@ -128,8 +128,9 @@ func (s *sealer) derive(nonce []byte) cipher.AEAD {
 	return aead
 }
 
-// seal returns the record for plain at the bucket's key.
-func (s *sealer) seal(bucket string, key, plain []byte) []byte {
+// seal returns the record for plain at the bucket's key. It may use buf's
+// memory meanwhile.
+func (s *sealer) seal(buf []byte, bucket string, key, plain []byte) []byte {
 	now := s.session()
 	out := make([]byte, headerSize+nonceSize, len(plain)+sealedExtra)
 	out[0] = sealFormat
@@ -137,11 +138,11 @@ func (s *sealer) seal(bucket string, key, plain []byte) []byte {
 	nonce := out[headerSize:]
 	copy(nonce, now.half[:])
 	rand.Read(nonce[len(now.half):])
-	return now.aead.Seal(out, nonce[len(now.half):], plain, associated(out, bucket, key)) // #nosec G407 -- the nonce is random, two lines up
+	return now.aead.Seal(out, nonce[len(now.half):], plain, associate(buf[:0], out, bucket, key)) // #nosec G407 -- the nonce is random, two lines up
 }
 
-// open returns what seal was given.
-func (s *sealer) open(bucket string, key, record []byte) ([]byte, error) {
+// open returns what seal was given, in buf's memory if that is large enough.
+func (s *sealer) open(buf []byte, bucket string, key, record []byte) ([]byte, error) {
 	if len(record) < sealedExtra || record[0] != sealFormat {
 		return nil, fmt.Errorf("%w: not a sealed record", errSealed)
 	}
@@ -151,7 +152,8 @@ func (s *sealer) open(bucket string, key, record []byte) ([]byte, error) {
 	nonce, sealed := record[headerSize:headerSize+nonceSize], record[headerSize+nonceSize:]
 	half := nonceHalf(nonce)
 	aead, known := s.aead(half)
-	plain, err := aead.Open(nil, nonce[len(half):], sealed, associated(record, bucket, key))
+	buf = associate(buf[:0], record, bucket, key)
+	plain, err := aead.Open(buf[len(buf):], nonce[len(half):], sealed, buf)
 	if err != nil {
 		return nil, fmt.Errorf("%w: it was altered, moved or sealed with another key", errSealed)
 	}
@@ -173,15 +175,16 @@ func (s *sealer) aead(half nonceHalf) (_ cipher.AEAD, known bool) {
 	return s.derive(half[:]), false
 }
 
-func associated(record []byte, bucket string, key []byte) []byte {
-	ad := make([]byte, 0, headerSize+2+len(bucket)+2+len(key))
-	ad = append(ad, record[:headerSize]...)
-	ad = appendText(ad, bucket)
-	return appendText(ad, string(key))
+// associate appends what is authenticated with a record.
+func associate(b, record []byte, bucket string, key []byte) []byte {
+	b = slices.Grow(b, headerSize+2+len(bucket)+2+len(key))
+	b = append(b, record[:headerSize]...)
+	b = appendText(b, bucket)
+	return appendText(b, key)
 }
 
 // appendText appends s with its length before it.
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 

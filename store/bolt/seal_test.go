@@ -29,15 +29,15 @@ func TestXAESVectors(t *testing.T) {
 func TestSealOpens(t *testing.T) {
 	s := newSealer(1, [32]byte{1})
 	for _, plain := range [][]byte{nil, {}, {0}, []byte("planted"), bytes.Repeat([]byte("x"), 5000)} {
-		record := s.seal("users", []byte("p/u"), plain)
-		got, err := s.open("users", []byte("p/u"), record)
+		record := s.seal(nil, "users", []byte("p/u"), plain)
+		got, err := s.open(nil, "users", []byte("p/u"), record)
 		if err != nil || !bytes.Equal(got, plain) {
 			t.Errorf("%d bytes: got %d bytes, %v", len(plain), len(got), err)
 		}
 		if len(plain) > 4 && bytes.Contains(record, plain) {
 			t.Error("the record shows what it seals")
 		}
-		if again := s.seal("users", []byte("p/u"), plain); bytes.Equal(again, record) {
+		if again := s.seal(nil, "users", []byte("p/u"), plain); bytes.Equal(again, record) {
 			t.Error("the same nonce twice")
 		}
 	}
@@ -47,10 +47,10 @@ func TestSealOpens(t *testing.T) {
 // anywhere else.
 func TestSealRefuses(t *testing.T) {
 	s := newSealer(1, [32]byte{1})
-	record := s.seal("users", []byte("p/u"), []byte("planted"))
+	record := s.seal(nil, "users", []byte("p/u"), []byte("planted"))
 	refused := func(what string, s *sealer, bucket, key string, record []byte) {
 		t.Helper()
-		if plain, err := s.open(bucket, []byte(key), record); !errors.Is(err, errSealed) || plain != nil {
+		if plain, err := s.open(nil, bucket, []byte(key), record); !errors.Is(err, errSealed) || plain != nil {
 			t.Errorf("%s: opened as %q, %v", what, plain, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestSealRefuses(t *testing.T) {
 	refused("bucket and key shifted", s, "user", "sp/u", record)
 	refused("another record key", newSealer(1, [32]byte{2}), "users", "p/u", record)
 	refused("another key id", newSealer(2, [32]byte{1}), "users", "p/u", record)
-	if plain, err := s.open("users", []byte("p/u"), record); err != nil || string(plain) != "planted" {
+	if plain, err := s.open(nil, "users", []byte("p/u"), record); err != nil || string(plain) != "planted" {
 		t.Errorf("afterwards: %q, %v", plain, err)
 	}
 }
