@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
@@ -110,7 +111,7 @@ func (w *world) tickets(n int) ([]string, error) {
 	list := make([]string, n)
 	return list, w.open(func(st store.Store) error {
 		service := ticket.NewService(ticket.Config{
-			Store: st, Pools: (*known)(w), Now: now, Log: slog.New(slog.DiscardHandler), Metrics: ticket.NewMetrics(prometheus.NewRegistry()),
+			Store: st, Pools: (*known)(w), Now: now, Log: slog.New(slog.DiscardHandler), Metrics: ticket.NewMetrics(prometheus.NewRegistry()), Audit: audit.NewTally(),
 		})
 		order := rand.Perm(len(w.users))
 		return each(n, func(i int) error {

@@ -16,6 +16,7 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 
+	"app2wxapp/audit"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
@@ -98,7 +99,7 @@ func flipStore(t *testing.T) string {
 	path := newPath(t)
 	s, err := Open(config(path, slog.DiscardHandler))
 	check(t, err)
-	check(t, s.CreatePool(ctx, testPool("p")))
+	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
 	together(flipUsers, func(i int) {
 		id := fmt.Sprint("u", i)
 		u := testUser(id)

@@ -14,6 +14,8 @@
 //	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
 //	revoked       8 bytes of expiry + jti                empty
 //	signing_keys  kid                                    private key, JSON
+//	meta          "audit"                                where the audit chain ends, JSON
+//	audit         event id                               event and SHA-256 of the row before, JSON
 //
 // Every record except meta's "schema" is sealed (seal.go). Keys tell nothing
 // of a person: hashes, ids and HMACs. Tickets and users have keys in time
@@ -56,11 +58,12 @@ const (
 	bucketTickets  = "tickets"
 	bucketRevoked  = "revoked"
 	bucketKeys     = "signing_keys"
+	bucketAudit    = "audit"
 )
 
 var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
-	bucketTickets, bucketRevoked, bucketKeys,
+	bucketTickets, bucketRevoked, bucketKeys, bucketAudit,
 }
 
 // lockTimeout is how long Open waits for another process to let go of the file.
@@ -193,6 +196,9 @@ func (s *Store) detach() error {
 func (s *Store) unlock(db *bbolt.DB) (err error) {
 	defer recovered(&err)
 	return db.Update(func(t *bbolt.Tx) error {
+		if err := addBuckets(t); err != nil {
+			return err
+		}
 		keys, err := readMeta(t, s.key)
 		if err != nil {
 			return err
@@ -262,7 +268,7 @@ func (t *tx) open(bucket string, key, record []byte) (string, error) {
 func (t *tx) put(bucket string, key, plain []byte) error {
 	t.writes++
 	b := t.Bucket([]byte(bucket))
-	if bucket == bucketTickets || bucket == bucketUsers {
+	if bucket == bucketTickets || bucket == bucketUsers || bucket == bucketAudit {
 		b.FillPercent = 0.9 // keys grow with time: pages fill from the left
 	}
 	return b.Put(key, t.s.sealer.seal(t.scratch, bucket, key, plain))

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"app2wxapp/audit"
 )
 
 // Nothing redeems twice whatever the clock does: that is a mark on the ticket.
@@ -62,7 +64,10 @@ func (s *Store) watchClock() error {
 			defer s.dbMu.Unlock()
 			s.epoch = string(epoch[:])
 		})
-		return errors.Join(t.put(bucketMeta, []byte(metaEpoch), epoch[:]), t.putClock(now))
+		return errors.Join(t.put(bucketMeta, []byte(metaEpoch), epoch[:]), t.putClock(now), t.record(audit.Event{
+			At: now, Type: audit.ClockPutBack, By: audit.Actor{Role: audit.Program},
+			Detail: map[string]string{audit.LatestSeen: time.UnixMilli(mark).UTC().Format(time.RFC3339Nano)},
+		}))
 	})
 	if err == nil && putBack(now, mark) {
 		s.log.Error("store: the clock was put back; every ticket that was out is void, lest one that has expired lives again; check NTP",

@@ -95,6 +95,15 @@ func writeMeta(t *bbolt.Tx, key [32]byte) error {
 	)
 }
 
+// addBuckets adds what a store of an earlier version of the program lacks.
+func addBuckets(t *bbolt.Tx) error {
+	if t.Bucket([]byte(bucketMeta)) == nil {
+		return nil // no store: readMeta says so
+	}
+	_, err := t.CreateBucketIfNotExists([]byte(bucketAudit))
+	return err
+}
+
 // readMeta checks the schema and opens the data keys.
 func readMeta(t *bbolt.Tx, key [32]byte) (dataKeys, error) {
 	meta := t.Bucket([]byte(bucketMeta))

@@ -15,6 +15,7 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 
+	"app2wxapp/audit"
 	"app2wxapp/ticket"
 	"app2wxapp/ticket/history"
 	"app2wxapp/userpool"
@@ -73,7 +74,7 @@ func newHistory(t *testing.T) *historyRun {
 	s, err := Open(config(newPath(t), slog.DiscardHandler))
 	check(t, err)
 	t.Cleanup(func() { closeStore(t, s) })
-	check(t, s.CreatePool(ctx, testPool("p")))
+	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
 	h := &historyRun{Recorder: history.NewRecorder(), t: t, store: s, disk: &unsureDisk{}}
 	h.clock.Store(t0.UnixMilli())
 	s.commit = h.disk.commit
@@ -214,13 +215,13 @@ func (h *historyRun) checkToken(client int, op history.Op, held *heldTicket) {
 
 func (h *historyRun) change(client int, op history.Op) {
 	h.Do(client, op, func(*history.Op) history.Out {
-		u, err := h.store.UpdateUser(ctx, "p", op.User, func(u *userpool.User) error {
+		u, err := h.store.UpdateUser(ctx, "p", op.User, silent(func(u *userpool.User) error {
 			u.Blocked = op.Verb == history.Block || op.Verb == history.SignOut && u.Blocked
 			if now := time.UnixMilli(op.From).UTC(); op.Verb != history.Unblock && now.After(u.NotBefore) {
 				u.NotBefore = now
 			}
 			return nil
-		})
+		}))
 		return h.out(err, history.Out{Result: history.OK, At: u.NotBefore.UnixMilli()})
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/userpool"
 )
 
@@ -78,14 +79,17 @@ func (t *tx) putPool(p userpool.Pool) error {
 }
 
 // CreatePool implements userpool.Store.
-func (s *Store) CreatePool(_ context.Context, p userpool.Pool) error {
+func (s *Store) CreatePool(_ context.Context, p userpool.Pool, e audit.Event) error {
 	return s.update(func(t *tx) error {
 		if _, ok, err := t.get(bucketPools, []byte(p.ID)); err != nil {
 			return err
 		} else if ok {
 			return userpool.ErrPoolExists
 		}
-		return t.putPool(p)
+		if err := t.putPool(p); err != nil {
+			return err
+		}
+		return t.record(e)
 	})
 }
 
@@ -123,15 +127,19 @@ func (s *Store) Pools(_ context.Context, after string, limit int) (pools []userp
 }
 
 // UpdatePool implements userpool.Store.
-func (s *Store) UpdatePool(_ context.Context, id string, change func(*userpool.Pool) error) (p userpool.Pool, err error) {
+func (s *Store) UpdatePool(_ context.Context, id string, change func(*userpool.Pool) (audit.Event, error)) (p userpool.Pool, err error) {
 	err = s.update(func(t *tx) error {
 		if p, err = t.pool(id); err != nil {
 			return err
 		}
-		if err := change(&p); err != nil {
+		e, err := change(&p)
+		if err != nil {
 			return err
 		}
-		return t.putPool(p)
+		if err := t.putPool(p); err != nil {
+			return err
+		}
+		return t.record(e)
 	})
 	return p, err
 }

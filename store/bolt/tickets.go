@@ -233,6 +233,9 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 			if err := t.putTicket(r); err != nil {
 				return err
 			}
+			if err := t.record(attempt.Replayed(ticket.Redeemed{Ticket: r.Ticket, JTI: r.jti, Revoked: true})); err != nil {
+				return err
+			}
 			return t.put(bucketRevoked, revokedKey(r.jti, r.tokenEnd), nil)
 		})
 		if err != nil {
@@ -247,7 +250,7 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 // itself is swept when a ticket of its age has ended for certain.
 func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, error) {
 	var old []ticket.Key
-	var ended [][]byte
+	var ended, events [][]byte
 	var damaged error
 	err := s.view(func(t *tx) error {
 		// Keys are in order of issue: past this one no ticket can have ended
@@ -276,9 +279,10 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 		for k, _ := c.First(); k != nil && len(old)+len(ended) < limit && !now.Before(revokedEnd(k)); k, _ = c.Next() {
 			ended = append(ended, bytes.Clone(k))
 		}
+		events = t.oldEvents(now, limit-len(old)-len(ended))
 		return nil
 	})
-	if err != nil || len(old)+len(ended) == 0 {
+	if err != nil || len(old)+len(ended)+len(events) == 0 {
 		return 0, errors.Join(err, damaged)
 	}
 	err = s.updateLater(func(t *tx) error {
@@ -298,12 +302,17 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 				return err
 			}
 		}
+		for _, k := range events {
+			if err := t.delete(bucketAudit, k); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	return len(old) + len(ended), damaged
+	return len(old) + len(ended) + len(events), damaged
 }
 
 // settle returns the access, by userKey, of those whose logins by the tickets

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"app2wxapp/audit"
 	"app2wxapp/userpool"
 )
 
@@ -245,26 +246,30 @@ func (s *Store) CreateUser(_ context.Context, u userpool.User) error {
 }
 
 // PutUser implements userpool.Store.
-func (s *Store) PutUser(_ context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, error)) (u userpool.User, err error) {
+func (s *Store) PutUser(_ context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (u userpool.User, err error) {
 	err = s.update(func(t *tx) error {
 		m, err := t.find(poolID, k)
 		if err != nil {
 			return err
 		}
-		if u, err = resolve(m); err != nil {
+		var e audit.Event
+		if u, e, err = resolve(m); err != nil {
 			return err
 		}
 		old, err := t.old(poolID, u.ID)
 		if err != nil {
 			return err
 		}
-		return t.putUser(old, u)
+		if err := t.putUser(old, u); err != nil {
+			return err
+		}
+		return t.record(e)
 	})
 	return u, err
 }
 
 // UpdateUser implements userpool.Store.
-func (s *Store) UpdateUser(_ context.Context, poolID, id string, change func(*userpool.User) error) (u userpool.User, err error) {
+func (s *Store) UpdateUser(_ context.Context, poolID, id string, change func(*userpool.User) (audit.Event, error)) (u userpool.User, err error) {
 	err = s.update(func(t *tx) error {
 		old, err := t.user(poolID, id)
 		if err != nil {
@@ -272,13 +277,17 @@ func (s *Store) UpdateUser(_ context.Context, poolID, id string, change func(*us
 		}
 		u = old
 		u.Identities = slices.Clone(old.Identities) // change may write to it; the index is moved by the difference
-		if err := change(&u); err != nil {
+		e, err := change(&u)
+		if err != nil {
 			return err
 		}
 		if u.PoolID != poolID || u.ID != id {
 			return fmt.Errorf("a user's ids cannot change")
 		}
-		return t.putUser(&old, u)
+		if err := t.putUser(&old, u); err != nil {
+			return err
+		}
+		return t.record(e)
 	})
 	return u, err
 }
