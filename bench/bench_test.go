@@ -30,12 +30,13 @@ func TestMain(m *testing.M) {
 // The whole bench in miniature, accounting and all.
 func TestRun(t *testing.T) {
 	c := config{
-		dir: t.TempDir(), seeded: filepath.Join(t.TempDir(), "seed.db"), what: []string{"redeem", "issue"},
-		connections: []int{1, 8, 64}, users: 30, requests: 100, rounds: 1,
+		dir: t.TempDir(), seeded: filepath.Join(t.TempDir(), "seed.db"), what: []string{"redeem", "issue", "growth"},
+		connections: []int{1, 8, 64}, users: 30, requests: 100, rounds: 1, logins: 800, rate: 1,
 	}
 	rows := []string{
 		"| H | 1 |", "| redeem | 1 |", "| redeem | 8 |", "| issue | 1 |", "| issue | 8 |",
 		"| redeem, 30 users, c=1, p50 |", "| redeem, 30 users, c=64, p99 |", "| redeem, 30 users, c=64, memory |",
+		"tickets kept at the end: 720, of 12m0s: 720", "| store file after 800 logins of 30 users |",
 	}
 	var out bytes.Buffer
 	err := run(c, &out)

@@ -29,9 +29,11 @@ type config struct {
 	rounds      int
 	profiles    string // folder for processor profiles, "" for none
 	binary      string // the built program, "" to build it
+	logins      int    // of growth
+	rate        int    // logins of a simulated second of growth
 }
 
-var whats = []string{"redeem", "issue", "program"}
+var whats = []string{"redeem", "issue", "growth", "program"}
 
 func main() {
 	if os.Getenv(childEnv) != "" {
@@ -47,6 +49,8 @@ func main() {
 	flag.IntVar(&c.rounds, "rounds", 5, "rounds; medians are reported")
 	flag.StringVar(&c.profiles, "profile", "", "`folder` for processor profiles of a last, unmeasured round")
 	flag.StringVar(&c.binary, "binary", "", "measure this `program` instead of building one")
+	flag.IntVar(&c.logins, "logins", 10_000_000, "growth: logins")
+	flag.IntVar(&c.rate, "rate", 2000, "growth: logins of a simulated second")
 	flag.Parse()
 	c.what = strings.Split(*what, ",")
 	for s := range strings.SplitSeq(*conns, ",") {
@@ -71,6 +75,9 @@ func (c config) validate() error {
 	for _, w := range c.what {
 		if !slices.Contains(whats, w) {
 			return fmt.Errorf("-what: %q is none of %s", w, strings.Join(whats, ", "))
+		}
+		if w == "growth" && (c.logins < 1 || c.rate < 1 || c.rate > c.users/6) {
+			return fmt.Errorf("-what growth: -rate must be 1 to %d: %d users may not ask for more than 20 tickets a minute each, by chance", c.users/6, c.users)
 		}
 	}
 	if c.requests < 100 || c.rounds < 1 {
@@ -120,8 +127,11 @@ func (c config) measure(what, folder string, s seed, out io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	if what == "program" {
+	switch what {
+	case "program":
 		return c.program(folder, out)
+	case "growth":
+		return c.growth(folder, s, out)
 	}
 	return c.load(what, folder, s, out)
 }
