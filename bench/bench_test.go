@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -37,6 +38,10 @@ func TestRun(t *testing.T) {
 		"| H | 1 |", "| redeem | 1 |", "| redeem | 8 |", "| issue | 1 |", "| issue | 8 |",
 		"| redeem, 30 users, c=1, p50 |", "| redeem, 30 users, c=64, p99 |", "| redeem, 30 users, c=64, memory |",
 		"tickets kept at the end: 720, of 12m0s: 720", "| store file after 800 logins of 30 users |",
+	}
+	if _, err := exec.LookPath("redis-server"); err == nil {
+		c.what = append(c.what, "redis")
+		rows = append(rows, "| redeem against echo + Redis, c=64 |", "| redeem against echo + Redis, Lua, c=64 |")
 	}
 	var out bytes.Buffer
 	err := run(c, &out)

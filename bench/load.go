@@ -63,6 +63,14 @@ func (c config) load(what, folder string, s seed, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "An answer has %d bytes.\n\n", len(body))
+	if what == "redis" {
+		r, err := startRedis(folder, t, body, c.users)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, r.stop()) }()
+		t.rivals = r.rivals()
+	}
 
 	r := newReport(c.users)
 	began, err := readTicks()

@@ -33,7 +33,7 @@ type config struct {
 	rate        int    // logins of a simulated second of growth
 }
 
-var whats = []string{"redeem", "issue", "growth", "program"}
+var whats = []string{"redeem", "issue", "redis", "growth", "program"}
 
 func main() {
 	if os.Getenv(childEnv) != "" {
@@ -75,6 +75,9 @@ func (c config) validate() error {
 	for _, w := range c.what {
 		if !slices.Contains(whats, w) {
 			return fmt.Errorf("-what: %q is none of %s", w, strings.Join(whats, ", "))
+		}
+		if w == "redis" && c.users > 1_000_000 {
+			return fmt.Errorf("-what redis: %d users do not fit Redis's memory; say -users 1000000 or less", c.users)
 		}
 		if w == "growth" && (c.logins < 1 || c.rate < 1 || c.rate > c.users/6) {
 			return fmt.Errorf("-what growth: -rate must be 1 to %d: %d users may not ask for more than 20 tickets a minute each, by chance", c.users/6, c.users)
