@@ -48,7 +48,7 @@ func startRedis(folder string, t *trial, answer []byte, users int) (r *redis, er
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("start Redis: %w", err), r.stop())
+			err = errors.Join(fmt.Errorf("start redis-server: %w", err), r.stop())
 		}
 	}()
 	for end := time.Now().Add(10 * time.Second); r.put(1, func(int) []string { return []string{"PING"} }) != nil; time.Sleep(10 * time.Millisecond) {
@@ -135,7 +135,7 @@ func (r *redis) put(n int, command func(i int) []string) error {
 	answers := bufio.NewScanner(conn)
 	for range n {
 		if !answers.Scan() || answers.Bytes()[0] != '+' {
-			return errors.Join(fmt.Errorf("Redis says %q", answers.Text()), answers.Err())
+			return errors.Join(fmt.Errorf("redis-server says %q", answers.Text()), answers.Err())
 		}
 	}
 	return <-sent
@@ -146,7 +146,7 @@ func (r *redis) stop() error {
 		return err
 	}
 	if err := r.cmd.Wait(); err != nil {
-		return fmt.Errorf("Redis: %w: %s", err, r.said.Bytes())
+		return fmt.Errorf("redis-server: %w: %s", err, r.said.Bytes())
 	}
 	return nil
 }
