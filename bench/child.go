@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 
 	"app2wxapp/bridge"
 	"app2wxapp/bridge/bare"
@@ -50,7 +51,7 @@ var storeKey = [32]byte{'b', 'e', 'n', 'c', 'h'}
 // runChild is a server process from its first line of input to its last.
 func runChild(in io.Reader, out io.Writer) error {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // as the program does
+		debug.SetGCPercent(400) // as the program's tuneGC
 	}
 	lines, answers := bufio.NewScanner(in), json.NewEncoder(out)
 	lines.Buffer(nil, 1<<20)
@@ -67,7 +68,7 @@ func runChild(in io.Reader, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		listeners[i] = l
+		listeners[i] = netutil.LimitListener(l, 16_000) // as the program's
 	}
 	at := address{listeners[0].Addr().String(), listeners[1].Addr().String()}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
@@ -95,7 +96,7 @@ func runChild(in io.Reader, out io.Writer) error {
 // newBridge wires a bridge together as the program does.
 func newBridge(o order, publicURL string, log *slog.Logger) (public, admin http.Handler, stop func() error, err error) {
 	reg := prometheus.NewRegistry()
-	st, err := store.Open(store.Config{URL: "bolt:" + o.Store, Key: storeKey, Log: log, Reg: reg})
+	st, err := store.Open(store.Config{URL: "bolt:" + o.Store, Key: storeKey, Log: log, Reg: reg, Now: now})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -121,16 +122,17 @@ func newBridge(o order, publicURL string, log *slog.Logger) (public, admin http.
 // now is the program's clock.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// newHTTPServer has the program's time-outs.
+// newHTTPServer has the program's settings.
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      15 * time.Second,
-		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler:                      h,
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            5 * time.Second,
+		ReadTimeout:                  10 * time.Second,
+		WriteTimeout:                 15 * time.Second,
+		IdleTimeout:                  60 * time.Second,
+		MaxHeaderBytes:               16 << 10,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 

@@ -35,8 +35,8 @@ type auditRecord struct {
 
 // rowHash stands in the row after this one, and is the chain's head until there
 // is one.
-func rowHash(id, plain []byte) []byte {
-	sum := sha256.Sum256(append(bytes.Clone(id), plain...)) // ids have one length
+func rowHash(id, plain string) []byte {
+	sum := sha256.Sum256([]byte(id + plain)) // ids have one length
 	return sum[:]
 }
 
@@ -62,11 +62,11 @@ func (c *chainEnd) advance(at time.Time) {
 }
 
 func (t *tx) chainEnd() (c chainEnd, err error) {
-	b, err := t.get(bucketMeta, []byte(metaAudit))
-	if err != nil || b == nil {
+	record, ok, err := t.get(bucketMeta, []byte(metaAudit))
+	if err != nil || !ok {
 		return c, err
 	}
-	if err := json.Unmarshal(b, &c); err != nil {
+	if err := json.Unmarshal([]byte(record), &c); err != nil {
 		return c, corrupt(bucketMeta, err)
 	}
 	return c, nil
@@ -88,7 +88,7 @@ func (t *tx) record(e audit.Event) error {
 		return err
 	}
 	end.advance(e.At)
-	end.Head = rowHash([]byte(end.ID), plain)
+	end.Head = rowHash(end.ID, string(plain))
 	if err := t.put(bucketAudit, []byte(end.ID), plain); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (t *tx) event(id, record []byte) (audit.Event, error) {
 		return audit.Event{}, err
 	}
 	var r auditRecord
-	if err := json.Unmarshal(plain, &r); err != nil {
+	if err := json.Unmarshal([]byte(plain), &r); err != nil {
 		return audit.Event{}, corrupt(bucketAudit, err)
 	}
 	return audit.Event{
@@ -189,11 +189,11 @@ func (s *Store) VerifyEvents(context.Context) (chain audit.Chain, err error) {
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			var r auditRecord
 			plain, err := t.open(bucketAudit, k, v)
-			if err != nil || json.Unmarshal(plain, &r) != nil || prev != nil && !bytes.Equal(r.Prev, prev) {
+			if err != nil || json.Unmarshal([]byte(plain), &r) != nil || prev != nil && !bytes.Equal(r.Prev, prev) {
 				chain.Broken = string(k)
 				return nil
 			}
-			prev = rowHash(k, plain)
+			prev = rowHash(string(k), plain)
 			chain.Events++
 		}
 		if !bytes.Equal(prev, end.Head) {

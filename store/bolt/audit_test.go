@@ -40,16 +40,17 @@ func TestChainBreaks(t *testing.T) {
 	forge := func(t *testing.T, path, id string) {
 		s := open(t, path)
 		check(t, s.update(func(t *tx) error {
-			plain, err := t.get(bucketAudit, []byte(id))
+			record, _, err := t.get(bucketAudit, []byte(id))
 			if err != nil {
 				return err
 			}
 			var r auditRecord
-			if err := json.Unmarshal(plain, &r); err != nil {
+			if err := json.Unmarshal([]byte(record), &r); err != nil {
 				return err
 			}
 			r.UserID = "somebody else"
-			if plain, err = json.Marshal(r); err != nil {
+			plain, err := json.Marshal(r)
+			if err != nil {
 				return err
 			}
 			return t.put(bucketAudit, []byte(id), plain)
