@@ -14,9 +14,9 @@ import (
 
 // Group commit. One goroutine writes. While a commit is on its way to disk the
 // writes that arrive queue up; the next commit takes them all. A lone write
-// never waits for another. Under load the writer leaves the processors to those
-// who are about to write, for half as long as its last commit took: fewer and
-// fuller commits cost everybody less than that (bench/README.md).
+// never waits for another. Under load the writer pauses, and leaves the
+// processors to those who are about to write: fewer and fuller commits cost
+// everybody less than the pause (bench/README.md).
 
 // A write is refused at once where maxQueue others wait, and where its wait is
 // expected to pass maxWait: who is refused early can come back, who times out
@@ -24,10 +24,7 @@ import (
 const (
 	maxQueue = 8192
 	maxWait  = 100 * time.Millisecond
-	// fewWrites need no pause after their commit.
-	fewWrites = 3
-	// maxPause bounds the pause after a commit that the disk kept waiting.
-	maxPause = 2 * time.Millisecond
+	maxPause = 4 * time.Millisecond
 	// manyWrites is how many it takes to learn what one costs. Fewer tell what
 	// the disk's answer costs, which a group pays once: they are never too many.
 	manyWrites = 32
@@ -173,10 +170,17 @@ func (s *Store) commitLoop() {
 			s.reopen(err)
 			continue
 		}
-		if len(group) > fewWrites {
-			time.Sleep(min(time.Since(start)/2, maxPause))
-		}
+		time.Sleep(pause(len(group), time.Since(start)))
 	}
+}
+
+// pause returns how long the writer pauses after a commit of n writes that took
+// so long: the longer the more there are, up to twice as long.
+func pause(n int, took time.Duration) time.Duration {
+	if n == 1 {
+		return 0
+	}
+	return min(took*time.Duration(min(n, 80))/40, maxPause)
 }
 
 // commitGroup commits the writes together and answers each. It returns an error

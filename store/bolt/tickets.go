@@ -168,16 +168,19 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if repeated, err = s.judge(r, attempt); err != nil {
 			return err
 		}
-		a, err := t.access(r.PoolID, r.UserID)
+		a, err := t.writtenAccess(r.PoolID, r.UserID)
 		if err != nil {
+			return err
+		}
+		listed := a.drop(r.Key)
+		if err = t.countLogins(&a); err != nil {
 			return err
 		}
 		if err = r.judgeUser(a); err != nil || repeated {
 			return err
 		}
-		counted := a // when its record is written next
-		counted.count(attempt.Now, attempt.Addr)
-		counted.of(&u)
+		a.count(attempt.Now, attempt.Addr)
+		a.of(&u)
 		r.redeemedAt, r.addr, r.jti, r.tokenEnd = attempt.Now, attempt.Addr, attempt.JTI, attempt.TokenExpiresAt
 		if attempt.Idempotency != ([32]byte{}) {
 			r.idem, r.answer = string(attempt.Idempotency[:]), encodeAnswer(u)
@@ -185,8 +188,8 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if err := t.putTicket(r); err != nil {
 			return err
 		}
-		if !a.has(r.Key) { // a clock that stepped made it look expired
-			if err := t.putAccess(r.PoolID, r.UserID, counted); err != nil {
+		if !listed { // the clock stepped back: it had looked expired
+			if err := t.putAccess(r.PoolID, r.UserID, a); err != nil {
 				return err
 			}
 		}
@@ -203,8 +206,11 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 	return ticket.Redeemed{Ticket: r.Ticket, User: u, JTI: r.jti, TokenExpiresAt: r.tokenEnd, At: r.redeemedAt}, nil
 }
 
-func (a access) has(k ticket.Key) bool {
-	return slices.ContainsFunc(a.live, func(l liveTicket) bool { return l.key == k })
+// drop takes the ticket off the list, and tells whether it was on it.
+func (a *access) drop(k ticket.Key) bool {
+	before := len(a.live)
+	a.live = slices.DeleteFunc(a.live, func(l liveTicket) bool { return l.key == k })
+	return len(a.live) < before
 }
 
 // answered returns the answer that the ticket's redemption gave.
@@ -326,7 +332,7 @@ func (t *tx) settle(old []ticket.Key) map[string]access {
 			continue
 		}
 		a, err := t.writtenAccess(r.PoolID, r.UserID)
-		if err != nil || !a.has(k) {
+		if err != nil || !slices.ContainsFunc(a.live, func(l liveTicket) bool { return l.key == k }) {
 			continue // it was counted when this was written
 		}
 		if err := t.countLogins(&a); err != nil {
