@@ -3,6 +3,7 @@ package bridge
 import (
 	"net/netip"
 	"strconv"
+	"sync"
 
 	"app2wxapp/bridge/wire"
 	"app2wxapp/quote"
@@ -10,17 +11,17 @@ import (
 	"app2wxapp/userpool"
 )
 
-// appendProfile appends the answer to a redemption of a ticket that the mini
+// profile returns the answer to a redemption of a ticket that the mini
 // program appID asked for: the user as Authing's page on app2wxapp shows it,
 // with these keys, in this order, and id. Its clients crash on a null nickname,
-// photo, unionid or token and on a missing phone.
+// photo, unionid or token and on a missing phone. It is the answer's memory.
 //
 // It is written by hand because it is most of the work of a redemption outside
 // the store.
-func appendProfile(b []byte, u userpool.User, appID string, t token.Token) []byte {
+func (a *answer) profile(u userpool.User, appID string, t token.Token) []byte {
 	p, openID, phone := u.Profile, u.OpenID(appID), u.Phone.Local()
 
-	oauth := object{b: make([]byte, 0, 1024)}
+	oauth := object{b: a.oauth[:0]}
 	oauth.text("nickName", p.Nickname)
 	oauth.raw("gender", strconv.Itoa(p.Gender))
 	oauth.text("language", p.Language)
@@ -32,7 +33,9 @@ func appendProfile(b []byte, u userpool.User, appID string, t token.Token) []byt
 	oauth.text("openid", openID)
 	oauth.text("unionid", u.UnionID)
 
-	o := object{b: b}
+	a.oauth = oauth.end()
+
+	o := object{b: a.body[:0]}
 	o.raw("emailVerified", "false")
 	o.text("username", p.Nickname)
 	o.text("nickname", p.Nickname)
@@ -42,8 +45,9 @@ func appendProfile(b []byte, u userpool.User, appID string, t token.Token) []byt
 	o.text("registerMethod", u.RegisterMethod)
 	o.raw("blocked", strconv.FormatBool(u.Blocked))
 	o.raw("isDeleted", "false")
-	o.text("oauth", string(oauth.end())) // JSON text
-	o.text("metadata", `""`)             // JSON text of an empty string
+	o.raw("oauth", "") // JSON text
+	o.b = quote.Append(o.b, a.oauth)
+	o.text("metadata", `""`) // JSON text of an empty string
 	o.plain("_id", u.ID)
 	o.plain("id", u.ID)
 	o.text("unionid", u.UnionID)
@@ -58,8 +62,14 @@ func appendProfile(b []byte, u userpool.User, appID string, t token.Token) []byt
 	} else {
 		o.text("phone", phone)
 	}
-	return o.end()
+	a.body = o.end()
+	return a.body
 }
+
+// answer is memory for an answer, large enough for most.
+type answer struct{ body, oauth []byte }
+
+var answers = sync.Pool{New: func() any { return &answer{make([]byte, 0, 2048), make([]byte, 0, 1024)} }}
 
 // object is a JSON object that is being written. The names need no escaping.
 type object struct {

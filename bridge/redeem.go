@@ -3,7 +3,6 @@ package bridge
 import (
 	"net/http"
 	"net/url"
-	"sync"
 
 	"github.com/labstack/echo/v4"
 
@@ -12,9 +11,6 @@ import (
 	"app2wxapp/token"
 	"app2wxapp/userpool"
 )
-
-// answers are buffers, each large enough for most answers.
-var answers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
 // redeem answers POST /oauth/app2wxapp/auth/:userPoolId, contract section 4.2.
 func (s *Server) redeem(c echo.Context) error {
@@ -41,10 +37,9 @@ func (s *Server) redeem(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	answer := answers.Get().(*[]byte)
-	defer answers.Put(answer)
-	body := appendProfile((*answer)[:0], done.User, done.Ticket.AppID, t)
-	*answer = body
+	a := answers.Get().(*answer)
+	defer answers.Put(a)
+	body := a.profile(done.User, done.Ticket.AppID, t)
 	if pool.Envelope {
 		return wire.OK(c, struct {
 			Code    int    `json:"code"`

@@ -15,7 +15,7 @@ var plain = func() (t [256]bool) {
 }()
 
 // Append appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
-func Append(b []byte, s string) []byte {
+func Append[T string | []byte](b []byte, s T) []byte {
 	b = append(b, '"')
 	for {
 		n := 0
@@ -23,10 +23,10 @@ func Append(b []byte, s string) []byte {
 			n++
 		}
 		b = append(b, s[:n]...)
-		if s = s[n:]; s == "" {
+		if s = s[n:]; len(s) == 0 {
 			return append(b, '"')
 		}
-		r, size := utf8.DecodeRuneInString(s)
+		r, size := utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
 		s = s[size:]
 		switch {
 		case r < ' ':

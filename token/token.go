@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"app2wxapp/quote"
@@ -163,10 +164,14 @@ func (s *Service) signingKey(ctx context.Context, pool userpool.Pool) (key, erro
 	return hmacKeyOf(pool)
 }
 
+// buffers are memory for tokens that are being made.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // seal returns the claims as a token signed with k.
 func seal(k key, claims []byte) (string, error) {
-	raw := make([]byte, 0, 1024) // most tokens fit
-	raw = append(raw, k.header()...)
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	raw := append((*buf)[:0], k.header()...)
 	raw = append(raw, '.')
 	raw = encoding.AppendEncode(raw, claims)
 	sig, err := k.sign(raw)
@@ -174,5 +179,6 @@ func seal(k key, claims []byte) (string, error) {
 		return "", err
 	}
 	raw = append(raw, '.')
-	return string(encoding.AppendEncode(raw, sig)), nil
+	*buf = encoding.AppendEncode(raw, sig)
+	return string(*buf), nil
 }

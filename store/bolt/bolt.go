@@ -227,6 +227,7 @@ type tx struct {
 	writes  int
 	cursors map[string]*bbolt.Cursor // of the writer, which looks often
 	key     []byte                   // scratch of userKey
+	plain   []byte                   // scratch of what is put
 	scratch []byte                   // of the sealer
 }
 

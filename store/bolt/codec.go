@@ -20,8 +20,6 @@ var errShort = errors.New("the record is cut off")
 
 type encoder []byte
 
-func newEncoder() encoder { return make(encoder, 0, 512) } // most records fit
-
 func (e *encoder) text(s string)  { *e = appendText(*e, s) }
 func (e *encoder) num(n uint64)   { *e = binary.AppendUvarint(*e, n) }
 func (e *encoder) bytes(b []byte) { *e = appendText(*e, b) }
@@ -93,7 +91,7 @@ func (d *decoder) count() int {
 
 // encodeUser codes what a login does not change.
 func encodeUser(u userpool.User) []byte {
-	e := newEncoder()
+	e := make(encoder, 0, 512) // most fit
 	e.text(u.UnionID)
 	e.num(uint64(len(u.Identities)))
 	for _, id := range u.Identities {
@@ -153,8 +151,9 @@ func (a access) of(u *userpool.User) {
 	u.Blocked, u.NotBefore, u.Logins = a.blocked, a.notBefore, a.logins
 }
 
-func (a access) encode() []byte {
-	e := newEncoder()
+// encode returns the record, in buf's memory if that is large enough.
+func (a access) encode(buf []byte) []byte {
+	e := encoder(buf[:0])
 	e.flag(a.blocked)
 	e.time(a.notBefore)
 	e.num(a.logins.Count)
@@ -198,8 +197,9 @@ type ticketRecord struct {
 	addr       netip.Addr // who redeemed it
 }
 
-func (t ticketRecord) encode() []byte {
-	e := newEncoder()
+// encode returns the record, in buf's memory if that is large enough.
+func (t ticketRecord) encode(buf []byte) []byte {
+	e := encoder(buf[:0])
 	e.text(t.PoolID)
 	e.text(t.UserID)
 	e.text(t.AppID)
@@ -237,9 +237,9 @@ func decodeTicket(key ticket.Key, record string) (ticketRecord, error) {
 
 // encodeAnswer codes a user as a redemption answered, login included.
 func encodeAnswer(u userpool.User) string {
-	e := newEncoder()
+	var e encoder
 	e.bytes(encodeUser(u))
-	e.bytes(access{blocked: u.Blocked, notBefore: u.NotBefore, logins: u.Logins}.encode())
+	e.bytes(access{blocked: u.Blocked, notBefore: u.NotBefore, logins: u.Logins}.encode(nil))
 	return string(e)
 }
 

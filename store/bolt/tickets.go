@@ -31,7 +31,8 @@ func (t *tx) ticket(k ticket.Key) (ticketRecord, error) {
 }
 
 func (t *tx) putTicket(r ticketRecord) error {
-	return t.put(bucketTickets, r.Key[:], r.encode())
+	t.plain = r.encode(t.plain)
+	return t.put(bucketTickets, r.Key[:], t.plain)
 }
 
 // CreateTicket implements ticket.Store.
@@ -294,7 +295,7 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 	err = s.updateLater(func(t *tx) error {
 		settled := t.settle(old)
 		for _, user := range slices.Sorted(maps.Keys(settled)) {
-			if err := t.put(bucketAccess, []byte(user), settled[user].encode()); err != nil {
+			if err := t.put(bucketAccess, []byte(user), settled[user].encode(nil)); err != nil {
 				return err
 			}
 		}

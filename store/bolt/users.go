@@ -46,7 +46,8 @@ func (t *tx) writtenAccess(poolID, userID string) (access, error) {
 }
 
 func (t *tx) putAccess(poolID, userID string, a access) error {
-	return t.put(bucketAccess, t.userKey(poolID, userID), a.encode())
+	t.plain = a.encode(t.plain)
+	return t.put(bucketAccess, t.userKey(poolID, userID), t.plain)
 }
 
 // profile returns what a login does not change, or userpool.ErrUserNotFound.
