@@ -25,6 +25,7 @@ const (
 	maxQueue = 8192
 	maxWait  = 100 * time.Millisecond
 	maxPause = 4 * time.Millisecond
+	minPause = 200 * time.Microsecond
 	// manyWrites is how many it takes to learn what one costs. Fewer tell what
 	// the disk's answer costs, which a group pays once: they are never too many.
 	manyWrites = 32
@@ -170,17 +171,32 @@ func (s *Store) commitLoop() {
 			s.reopen(err)
 			continue
 		}
-		time.Sleep(pause(len(group), time.Since(start)))
+		if len(group) > 1 {
+			s.queue.fill(pause(len(group), time.Since(start)))
+		}
 	}
 }
 
 // pause returns how long the writer pauses after a commit of n writes that took
 // so long: the longer the more there are, up to twice as long.
 func pause(n int, took time.Duration) time.Duration {
-	if n == 1 {
-		return 0
-	}
 	return min(took*time.Duration(min(n, 80))/40, maxPause)
+}
+
+// fill waits that long for more to queue up, or until no more come.
+func (q *queue) fill(most time.Duration) {
+	for before := -1; most > 0; {
+		q.mu.Lock()
+		now := len(q.waiting)
+		q.mu.Unlock()
+		if now == before {
+			return
+		}
+		before = now
+		step := min(most, max(most/4, minPause))
+		time.Sleep(step)
+		most -= step
+	}
 }
 
 // commitGroup commits the writes together and answers each. It returns an error
