@@ -25,6 +25,7 @@ import (
 	"app2wxapp/bridge"
 	"app2wxapp/bridge/bare"
 	"app2wxapp/store"
+	barebolt "app2wxapp/store/bolt/bare"
 	"app2wxapp/wechat"
 )
 
@@ -37,6 +38,7 @@ const childEnv = "APP2WXAPP_BENCH_CHILD"
 // order says what a child serves.
 type order struct {
 	Body   []byte // not empty: a bare echo that answers it
+	Commit string // not empty: which makes a bare commit before, in a new file of that path
 	Store  string // path of a store that exists
 	WeChat string // base URL
 }
@@ -73,6 +75,13 @@ func runChild(in io.Reader, out io.Writer) error {
 	at := address{listeners[0].Addr().String(), listeners[1].Addr().String()}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	public, admin, stop := bare.Handler(o.Body), http.NotFoundHandler(), func() error { return nil }
+	if o.Commit != "" {
+		f, err := barebolt.Create(o.Commit)
+		if err != nil {
+			return err
+		}
+		public, stop = committing(f, public), f.Close
+	}
 	if len(o.Body) == 0 {
 		var err error
 		if public, admin, stop, err = newBridge(o, "http://"+at.Public, log); err != nil {
@@ -91,6 +100,17 @@ func runChild(in io.Reader, out io.Writer) error {
 		err = errors.Join(err, s.Close())
 	}
 	return errors.Join(err, stop())
+}
+
+// committing makes a commit before each answer.
+func committing(f *barebolt.File, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := f.Commit(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // newBridge wires a bridge together as the program does.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -156,6 +157,9 @@ func (t *trial) sample() (body []byte, err error) {
 	return body, errors.Join(err, v.all(200))
 }
 
+// withCommit names a bare echo that makes a bare commit before it answers.
+const withCommit = "H with a commit"
+
 // round measures the bare echo, the bridge and the rivals in turn, each in a
 // process of its own.
 func (t *trial) round(r *report, connections, n int, body []byte, profile string) error {
@@ -163,7 +167,7 @@ func (t *trial) round(r *report, connections, n int, body []byte, profile string
 	if err != nil {
 		return err
 	}
-	h, err := t.bare(connections, n, s, body)
+	h, err := t.bare(connections, n, s, order{Body: body})
 	if err != nil {
 		return fmt.Errorf("bare echo: %w", err)
 	}
@@ -174,6 +178,17 @@ func (t *trial) round(r *report, connections, n int, body []byte, profile string
 	}
 	f.ratio = f.rate / h.rate
 	r.add(t.what, connections, f)
+	if connections == 1 && t.what == "redeem" {
+		// What a lone caller's commit costs in a server, whose threads have to
+		// wake up for it.
+		path := t.world.path + ".bare"
+		f, err := t.bare(1, n, s, order{Body: body, Commit: path})
+		if err := errors.Join(err, os.Remove(path)); err != nil {
+			return fmt.Errorf("bare echo with a commit: %w", err)
+		}
+		f.ratio = f.rate / h.rate
+		r.add(withCommit, 1, f)
+	}
 	for _, rival := range t.rivals {
 		f, err := rival.measure(connections, n)
 		if err != nil {
@@ -191,8 +206,8 @@ func (s shots) stages(n int) (warm, measured, spare shots) {
 	return s.part(0, warmUp(n)), s.part(warmUp(n), end), s.part(end, s.len())
 }
 
-func (t *trial) bare(connections, n int, s shots, body []byte) (f figures, err error) {
-	p, err := start(order{Body: body})
+func (t *trial) bare(connections, n int, s shots, o order) (f figures, err error) {
+	p, err := start(o)
 	if err != nil {
 		return f, err
 	}

@@ -77,6 +77,7 @@ func (r *report) rows() (rows []row) {
 			})
 		}
 		if c == 1 && r.what() == "redeem" {
+			commit := milli(medianFigures(r.rounds[withCommit][1]).p50 - h.p50)
 			rows = append(rows, row{
 				what: name + ", p50", got: milli(f.p50), form: "%.2f ms", atMost: true, floor: milli(h.p50) + 1.3*commit,
 				because: fmt.Sprintf("HTTP %s ms + %.2f × a commit of %.2f ms", ms(h.p50), (milli(f.p50)-milli(h.p50))/commit, commit),
@@ -97,9 +98,12 @@ func (r *report) rows() (rows []row) {
 
 // rivalRows compares the bridge with the rivals; the floor is of the first one.
 func (r *report) rivalRows(connections int) (rows []row) {
-	for i, rival := range r.names[min(2, len(r.names)):] {
+	for _, rival := range r.names[min(2, len(r.names)):] {
+		if len(r.rounds[rival][connections]) == 0 {
+			continue
+		}
 		next := row{what: fmt.Sprintf("%s against %s, c=%d", r.what(), rival, connections), got: r.against(rival, connections), form: "%.2f ×"}
-		if i == 0 {
+		if len(rows) == 0 {
 			next.floor, next.aim = floorRival, aimRival
 		}
 		rows = append(rows, next)
