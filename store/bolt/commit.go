@@ -24,8 +24,11 @@ import (
 const (
 	maxQueue = 8192
 	maxWait  = 100 * time.Millisecond
-	maxPause = 4 * time.Millisecond
-	minPause = 200 * time.Microsecond
+	// The writer pauses for no fewer than fewWrites, and no longer than maxPause,
+	// looking around every pauseStep or more.
+	fewWrites = 4
+	maxPause  = 4 * time.Millisecond
+	pauseStep = 200 * time.Microsecond
 	// manyWrites is how many it takes to learn what one costs. Fewer tell what
 	// the disk's answer costs, which a group pays once: they are never too many.
 	manyWrites = 32
@@ -171,16 +174,18 @@ func (s *Store) commitLoop() {
 			s.reopen(err)
 			continue
 		}
-		if len(group) > 1 {
-			s.queue.fill(pause(len(group), time.Since(start)))
-		}
+		s.queue.fill(pause(len(group), time.Since(start)))
 	}
 }
 
 // pause returns how long the writer pauses after a commit of n writes that took
-// so long: the longer the more there are, up to twice as long.
+// so long: not at all for a few, else from half to twice as long, the longer the
+// more there are.
 func pause(n int, took time.Duration) time.Duration {
-	return min(took*time.Duration(min(n, 80))/40, maxPause)
+	if n < fewWrites {
+		return 0
+	}
+	return min(took*time.Duration(min(max(n, 20), 80))/40, maxPause)
 }
 
 // fill waits that long for more to queue up, or until no more come.
@@ -193,7 +198,7 @@ func (q *queue) fill(most time.Duration) {
 			return
 		}
 		before = now
-		step := min(most, max(most/4, minPause))
+		step := min(most, max(most/4, pauseStep))
 		time.Sleep(step)
 		most -= step
 	}
