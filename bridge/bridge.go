@@ -59,6 +59,7 @@ type Server struct {
 	tokens   *token.Service
 	audit    *audit.Tally
 	store    Store
+	room     *room
 	log      *slog.Logger
 	metrics  *metrics
 	draining atomic.Bool
@@ -70,8 +71,9 @@ type Server struct {
 // New returns a Server. It starts nothing.
 func New(c Config) *Server {
 	c.Reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	room := newRoom(c.Reg)
 	pools := userpool.New(userpool.Config{
-		Store: c.Store, WeChat: c.WeChat, WeChatTimeout: c.WeChatTimeout, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg),
+		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg),
 	})
 	tally := audit.NewTally()
 	s := &Server{
@@ -82,6 +84,7 @@ func New(c Config) *Server {
 		audit:   tally,
 		tokens:  token.New(c.Store, pools, token.Config{Issuer: c.PublicURL, Now: c.Now}),
 		store:   c.Store,
+		room:    room,
 		log:     c.Log,
 		metrics: newMetrics(c.Reg, c.Version),
 	}

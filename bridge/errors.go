@@ -16,8 +16,11 @@ import (
 // request's id to quote.
 func (s *Server) fail(err error, c echo.Context) {
 	p := problem(err)
-	c.Set(keyOutcome, p.Slug)
-	if p.Status >= 500 {
+	shed := err == errShed
+	if !shed { // counted; under overload a line for each would make it worse
+		c.Set(keyOutcome, p.Slug)
+	}
+	if p.Status >= 500 && !shed {
 		s.log.Error("request failed", "route", c.Path(), "pool", c.Get(keyPool), "error", p.Slug, "err", err, "request_id", requestID(c))
 	}
 	if c.Response().Committed {
@@ -48,6 +51,9 @@ func (s *Server) fail(err error, c echo.Context) {
 
 // problem translates an error of the domain or of the router.
 func problem(err error) wire.Problem {
+	if err == errShed {
+		return shedProblem
+	}
 	if he := (*echo.HTTPError)(nil); errors.As(err, &he) {
 		switch he.Code {
 		case http.StatusNotFound:

@@ -14,10 +14,12 @@ import (
 
 func (s *Server) publicRoutes(e *echo.Echo) http.Handler {
 	// Authing's app2wxapp: contract sections 4.1, 4.2 and 4.4.
-	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue)
-	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem)
-	e.GET("/authing/token", s.checkToken)
+	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue, s.room.limited)
+	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem, s.room.limited)
+	e.GET("/authing/token", s.checkToken, s.room.limited)
 
+	// Not limited: an answer of many keys is more than net/http holds back, and
+	// whoever does not read it would keep others out.
 	e.GET("/.well-known/jwks.json", s.jwks)
 
 	s.healthRoutes(e)

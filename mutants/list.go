@@ -142,4 +142,16 @@ var mutants = []mutant{
 		name: "audit: a replay that revoked is told twice", file: "ticket/service.go",
 		old: "\t\ts.metrics.revoked.WithLabelValues(pool.ID).Inc()\n\t\treturn\n", new: "\t\ts.metrics.revoked.WithLabelValues(pool.ID).Inc()\n", packages: theTicket,
 	},
+	{
+		name: "overload: everybody is let in", file: "bridge/shed.go",
+		old: "return r.inside.Add(1) <= maxInside", new: "return r.inside.Add(1) > 0", packages: theBridge,
+	},
+	{
+		name: "overload: who waits for WeChat keeps others out", file: "bridge/shed.go",
+		old: "\tw.room.leave()\n\tdefer w.room.enter()\n\treturn w.WeChat.Code2Session", new: "\treturn w.WeChat.Code2Session", packages: theBridge,
+	},
+	{
+		name: "overload: who waits for a body keeps others out", file: "bridge/shed.go",
+		old: "\tb.room.leave()\n\tn, err := b.ReadCloser.Read(p)\n\tif !b.room.enter() {", new: "\tn, err := b.ReadCloser.Read(p)\n\tif b.room == nil {", packages: theBridge,
+	},
 }
