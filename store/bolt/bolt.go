@@ -15,7 +15,7 @@
 //	revoked       8 bytes of expiry + jti                empty
 //	signing_keys  kid                                    private key, JSON
 //
-// Every record except meta's "schema" is sealed (seal.go). Keys tell nothing
+// Every record except meta's "schema" is sealed (package seal). Keys tell nothing
 // of a person: hashes, ids and HMACs. Tickets and users have keys in time
 // order, so that those who come together share a few hot pages; what a login
 // changes lies apart from the profile, in records small enough for many to a
@@ -39,6 +39,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	bbolt "go.etcd.io/bbolt"
 
+	"app2wxapp/store/seal"
 	"app2wxapp/userpool"
 )
 
@@ -85,8 +86,8 @@ type Store struct {
 	// db is nil from a failed write until the file has been opened again.
 	dbMu   sync.RWMutex
 	db     *bbolt.DB
-	keys   dataKeys
-	sealer *sealer
+	keys   seal.DataKeys
+	sealer *seal.Sealer
 	epoch  []byte
 	clock  clock
 
@@ -189,7 +190,7 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 		if err != nil {
 			return err
 		}
-		s.keys, s.sealer = keys, newSealer(recordKeyID, keys.record)
+		s.keys, s.sealer = keys, seal.New(recordKeyID, keys.Record)
 		s.epoch, err = (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
 		if err == nil && len(s.epoch) == 0 {
 			err = errors.New("the epoch is missing; restore a backup")
@@ -220,7 +221,7 @@ func (t *tx) get(bucket string, key []byte) ([]byte, error) {
 }
 
 func (t *tx) open(bucket string, key, record []byte) ([]byte, error) {
-	plain, err := t.s.sealer.open(bucket, key, record)
+	plain, err := t.s.sealer.Open(bucket, key, record)
 	if err != nil {
 		return nil, corrupt(bucket, err)
 	}
@@ -237,7 +238,7 @@ func (t *tx) put(bucket string, key, plain []byte) error {
 	if bucket == bucketTickets || bucket == bucketUsers {
 		b.FillPercent = 0.9 // keys grow with time: pages fill from the left
 	}
-	return b.Put(key, t.s.sealer.seal(bucket, key, plain))
+	return b.Put(key, t.s.sealer.Seal(bucket, key, plain))
 }
 
 func (t *tx) delete(bucket string, key []byte) error {

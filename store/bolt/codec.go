@@ -1,131 +1,13 @@
 package bolt
 
 import (
-	"encoding/binary"
-	"errors"
 	"net/netip"
 	"time"
 
+	"app2wxapp/store/record"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
-
-// The records that a login touches are coded by hand: fields in a fixed order,
-// texts and counts as uvarints, times as milliseconds since 1970 (0 for none).
-// A new field goes to the end; a record that ends before it has its zero value.
-// Records that change rarely are JSON.
-
-var errShort = errors.New("the record is cut off")
-
-type encoder []byte
-
-func (e *encoder) text(s string)  { *e = appendText(*e, s) }
-func (e *encoder) num(n uint64)   { *e = binary.AppendUvarint(*e, n) }
-func (e *encoder) bytes(b []byte) { e.text(string(b)) }
-func (e *encoder) flag(b bool) {
-	if b {
-		e.num(1)
-	} else {
-		e.num(0)
-	}
-}
-func (e *encoder) time(t time.Time) {
-	if t.IsZero() {
-		e.num(0)
-	} else {
-		e.num(uint64(t.UnixMilli())) // #nosec G115 -- the reader turns it back by the same conversion
-	}
-}
-
-type decoder struct {
-	b   []byte
-	err error
-}
-
-func (d *decoder) num() uint64 {
-	if len(d.b) == 0 || d.err != nil {
-		return 0
-	}
-	n, size := binary.Uvarint(d.b)
-	if size <= 0 {
-		d.err = errShort
-		return 0
-	}
-	d.b = d.b[size:]
-	return n
-}
-
-func (d *decoder) bytes() []byte {
-	n := d.num()
-	if n > uint64(len(d.b)) {
-		d.err = errShort
-		return nil
-	}
-	b := d.b[:n:n]
-	d.b = d.b[n:]
-	return b
-}
-
-func (d *decoder) text() string { return string(d.bytes()) }
-func (d *decoder) flag() bool   { return d.num() != 0 }
-func (d *decoder) time() time.Time {
-	if ms := d.num(); ms != 0 {
-		return time.UnixMilli(int64(ms)).UTC() // #nosec G115 -- the writer converted it the other way
-	}
-	return time.Time{}
-}
-
-// count returns a number of things that follow, each at least a byte long.
-func (d *decoder) count() int {
-	n := d.num()
-	if n > uint64(len(d.b)) {
-		d.err = errShort
-		return 0
-	}
-	return int(n) // #nosec G115 -- n is at most the bytes that are left
-}
-
-// encodeUser codes what a login does not change.
-func encodeUser(u userpool.User) []byte {
-	var e encoder
-	e.text(u.UnionID)
-	e.num(uint64(len(u.Identities)))
-	for _, id := range u.Identities {
-		e.text(id.AppID)
-		e.text(id.OpenID)
-	}
-	e.text(string(u.Phone))
-	p := u.Profile
-	for _, s := range []string{p.Nickname, p.AvatarURL, p.Language, p.City, p.Province, p.Country} {
-		e.text(s)
-	}
-	e.num(uint64(p.Gender)) // #nosec G115 -- the reader turns it back by the same conversion
-	e.text(u.RegisterMethod)
-	e.time(u.SignedUp)
-	e.time(u.UpdatedAt)
-	return e
-}
-
-func decodeUser(poolID, id string, b []byte) (userpool.User, error) {
-	d := decoder{b: b}
-	u := userpool.User{PoolID: poolID, ID: id, UnionID: d.text()}
-	if n := d.count(); n > 0 {
-		u.Identities = make([]userpool.Identity, n)
-		for i := range u.Identities {
-			u.Identities[i] = userpool.Identity{AppID: d.text(), OpenID: d.text()}
-		}
-	}
-	u.Phone = userpool.Phone(d.text())
-	p := &u.Profile
-	for _, s := range []*string{&p.Nickname, &p.AvatarURL, &p.Language, &p.City, &p.Province, &p.Country} {
-		*s = d.text()
-	}
-	p.Gender = int(d.num()) // #nosec G115 -- the writer converted it the other way
-	u.RegisterMethod = d.text()
-	u.SignedUp = d.time()
-	u.UpdatedAt = d.time()
-	return u, d.err
-}
 
 // access is the part of a user that a login reads and changes, and the user's
 // live tickets, which only the store knows.
@@ -146,34 +28,34 @@ func (a access) of(u *userpool.User) {
 }
 
 func (a access) encode() []byte {
-	var e encoder
-	e.flag(a.blocked)
-	e.time(a.notBefore)
-	e.num(a.logins.Count)
-	e.time(a.logins.Last)
-	e.bytes(a.logins.Addr.AsSlice())
-	e.num(uint64(len(a.live)))
+	var e record.Encoder
+	e.Flag(a.blocked)
+	e.Time(a.notBefore)
+	e.Num(a.logins.Count)
+	e.Time(a.logins.Last)
+	e.Bytes(a.logins.Addr.AsSlice())
+	e.Num(uint64(len(a.live)))
 	for _, t := range a.live {
-		e.bytes(t.key[:])
-		e.time(t.expiresAt)
+		e.Bytes(t.key[:])
+		e.Time(t.expiresAt)
 	}
 	return e
 }
 
 func decodeAccess(b []byte) (access, error) {
-	d := decoder{b: b}
-	a := access{blocked: d.flag(), notBefore: d.time()}
-	a.logins.Count = d.num()
-	a.logins.Last = d.time()
-	a.logins.Addr, _ = netip.AddrFromSlice(d.bytes())
-	if n := d.count(); n > 0 {
+	d := record.NewDecoder(b)
+	a := access{blocked: d.Flag(), notBefore: d.Time()}
+	a.logins.Count = d.Num()
+	a.logins.Last = d.Time()
+	a.logins.Addr, _ = netip.AddrFromSlice(d.Bytes())
+	if n := d.Count(); n > 0 {
 		a.live = make([]liveTicket, n)
 		for i := range a.live {
-			copy(a.live[i].key[:], d.bytes())
-			a.live[i].expiresAt = d.time()
+			copy(a.live[i].key[:], d.Bytes())
+			a.live[i].expiresAt = d.Time()
 		}
 	}
-	return a, d.err
+	return a, d.Err
 }
 
 // ticketRecord is a ticket and what became of it.
@@ -190,58 +72,58 @@ type ticketRecord struct {
 }
 
 func (t ticketRecord) encode() []byte {
-	var e encoder
-	e.text(t.PoolID)
-	e.text(t.UserID)
-	e.text(t.AppID)
-	e.text(t.SourceApp)
-	e.text(t.Challenge)
-	e.time(t.ExpiresAt)
-	e.bytes(t.epoch)
-	e.flag(t.void)
-	e.time(t.redeemedAt)
-	e.text(t.jti)
-	e.time(t.tokenEnd)
-	e.bytes(t.idem)
-	e.bytes(t.answer)
-	e.flag(t.revoked)
+	var e record.Encoder
+	e.Text(t.PoolID)
+	e.Text(t.UserID)
+	e.Text(t.AppID)
+	e.Text(t.SourceApp)
+	e.Text(t.Challenge)
+	e.Time(t.ExpiresAt)
+	e.Bytes(t.epoch)
+	e.Flag(t.void)
+	e.Time(t.redeemedAt)
+	e.Text(t.jti)
+	e.Time(t.tokenEnd)
+	e.Bytes(t.idem)
+	e.Bytes(t.answer)
+	e.Flag(t.revoked)
 	return e
 }
 
 func decodeTicket(key ticket.Key, b []byte) (ticketRecord, error) {
-	d := decoder{b: b}
+	d := record.NewDecoder(b)
 	t := ticketRecord{Ticket: ticket.Ticket{
-		Key: key, PoolID: d.text(), UserID: d.text(), AppID: d.text(), SourceApp: d.text(), Challenge: d.text(), ExpiresAt: d.time(),
+		Key: key, PoolID: d.Text(), UserID: d.Text(), AppID: d.Text(), SourceApp: d.Text(), Challenge: d.Text(), ExpiresAt: d.Time(),
 	}}
-	t.epoch = d.bytes()
-	t.void = d.flag()
-	t.redeemedAt = d.time()
-	t.jti = d.text()
-	t.tokenEnd = d.time()
-	t.idem = d.bytes()
-	t.answer = d.bytes()
-	t.revoked = d.flag()
-	return t, d.err
+	t.epoch = d.Bytes()
+	t.void = d.Flag()
+	t.redeemedAt = d.Time()
+	t.jti = d.Text()
+	t.tokenEnd = d.Time()
+	t.idem = d.Bytes()
+	t.answer = d.Bytes()
+	t.revoked = d.Flag()
+	return t, d.Err
 }
 
 // encodeAnswer codes a user as a redemption answered, login included.
 func encodeAnswer(u userpool.User) []byte {
-	var e encoder
-	e.bytes(encodeUser(u))
-	e.bytes(access{blocked: u.Blocked, notBefore: u.NotBefore, logins: u.Logins}.encode())
+	var e record.Encoder
+	e.Bytes(record.EncodeUser(u))
+	e.Bytes(access{blocked: u.Blocked, notBefore: u.NotBefore, logins: u.Logins}.encode())
 	return e
 }
 
 func decodeAnswer(poolID, id string, b []byte) (userpool.User, error) {
-	d := decoder{b: b}
-	u, err := decodeUser(poolID, id, d.bytes())
+	d := record.NewDecoder(b)
+	u, err := record.DecodeUser(poolID, id, d.Bytes())
 	if err != nil {
 		return u, err
 	}
-	a, err := decodeAccess(d.bytes())
+	a, err := decodeAccess(d.Bytes())
 	a.of(&u)
-	if d.err != nil {
-		err = d.err
+	if d.Err != nil {
+		err = d.Err
 	}
 	return u, err
 }

@@ -172,10 +172,10 @@ func TestRecordThatDoesNotDecode(t *testing.T) {
 		}
 		path := filled(t)
 		s := open(t, path)
-		seal := s.sealer
+		sealer := s.sealer
 		closeStore(t, s)
 		every(t, path, bucket, func(b *bbolt.Bucket, k, _ []byte) error {
-			return b.Put(k, seal.seal(bucket, k, []byte{0xff}))
+			return b.Put(k, sealer.Seal(bucket, k, []byte{0xff}))
 		})
 		unavailable(t, path, bucket, "CreatePool") // that a pool is there is all it needs to know
 	}

@@ -2,61 +2,11 @@ package bolt
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
+	"app2wxapp/store/record"
 	"app2wxapp/userpool"
 )
-
-// poolRecord is a pool as it is stored. Its names are the store's, not the
-// wire's; secrets are plain texts here, since the record is sealed.
-type poolRecord struct {
-	Name           string                `json:"name"`
-	AppID          string                `json:"app_id"`
-	AppSecret      string                `json:"app_secret"`
-	SecretOptional bool                  `json:"secret_optional,omitempty"`
-	TicketTTL      time.Duration         `json:"ticket_ttl,omitempty"`
-	PKCERequired   bool                  `json:"pkce_required,omitempty"`
-	Envelope       bool                  `json:"envelope,omitempty"`
-	KeepOnReplay   bool                  `json:"keep_on_replay,omitempty"`
-	TokenTTL       time.Duration         `json:"token_ttl,omitempty"`
-	TokenAlg       string                `json:"token_alg,omitempty"`
-	Signup         userpool.Signup       `json:"signup,omitempty"`
-	MatchPhone     bool                  `json:"match_phone,omitempty"`
-	PhoneRequired  bool                  `json:"phone_required,omitempty"`
-	AllowedApps    []string              `json:"allowed_apps,omitempty"`
-	JWTSecret      string                `json:"jwt_secret"`
-	Secrets        []userpool.PoolSecret `json:"secrets"`
-	CreatedAt      time.Time             `json:"created_at"`
-	UpdatedAt      time.Time             `json:"updated_at"`
-}
-
-func encodePool(p userpool.Pool) ([]byte, error) {
-	return json.Marshal(poolRecord{
-		Name: p.Name, AppID: p.AppID, AppSecret: string(p.AppSecret),
-		SecretOptional: p.SecretOptional, TicketTTL: p.TicketTTL, PKCERequired: p.PKCERequired, Envelope: p.Envelope,
-		KeepOnReplay: p.KeepOnReplay, TokenTTL: p.TokenTTL, TokenAlg: p.TokenAlg, Signup: p.Signup,
-		MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired, AllowedApps: p.AllowedApps,
-		JWTSecret: string(p.JWTSecret), Secrets: p.Secrets, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
-	})
-}
-
-func decodePool(id string, b []byte) (userpool.Pool, error) {
-	var r poolRecord
-	if err := json.Unmarshal(b, &r); err != nil {
-		return userpool.Pool{}, corrupt(bucketPools, err)
-	}
-	return userpool.Pool{
-		ID: id,
-		Settings: userpool.Settings{
-			Name: r.Name, AppID: r.AppID, AppSecret: userpool.Secret(r.AppSecret),
-			SecretOptional: r.SecretOptional, TicketTTL: r.TicketTTL, PKCERequired: r.PKCERequired, Envelope: r.Envelope,
-			KeepOnReplay: r.KeepOnReplay, TokenTTL: r.TokenTTL, TokenAlg: r.TokenAlg, Signup: r.Signup,
-			MatchPhone: r.MatchPhone, PhoneRequired: r.PhoneRequired, AllowedApps: r.AllowedApps,
-		},
-		JWTSecret: userpool.Secret(r.JWTSecret), Secrets: r.Secrets, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
-	}, nil
-}
 
 func (t *tx) pool(id string) (userpool.Pool, error) {
 	b, err := t.get(bucketPools, []byte(id))
@@ -69,8 +19,16 @@ func (t *tx) pool(id string) (userpool.Pool, error) {
 	return decodePool(id, b)
 }
 
+func decodePool(id string, b []byte) (userpool.Pool, error) {
+	p, err := record.DecodePool(id, b)
+	if err != nil {
+		return p, corrupt(bucketPools, err)
+	}
+	return p, nil
+}
+
 func (t *tx) putPool(p userpool.Pool) error {
-	b, err := encodePool(p)
+	b, err := record.EncodePool(p)
 	if err != nil {
 		return err
 	}
