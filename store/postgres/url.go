@@ -1,0 +1,116 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	connectTimeout   = 5 * time.Second
+	statementTimeout = 5 * time.Second
+	lockTimeout      = 2 * time.Second
+	// 16 connections carry more than 64 do.
+	maxConns = 16
+)
+
+// IsURL tells whether a store's URL is one of PostgreSQL.
+func IsURL(text string) bool {
+	return strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://")
+}
+
+// options are what we ourselves read from the URL.
+type options struct {
+	pooler    bool   // pooler=transaction: between us and the server connections change hands
+	direct    string // direct=host:port: around the pooler
+	unchecked bool   // durability=unchecked: take a server that forgets what it has said
+}
+
+// parse reads the URL. Its errors do not contain it, as it may hold a password.
+func parse(text string) (*pgxpool.Config, options, error) {
+	var o options
+	u, err := url.Parse(text)
+	if err != nil || !IsURL(text) {
+		return nil, o, errors.New("store.url is no URL of PostgreSQL; write postgres://user:password@host:5432/database, with %-escapes for what is special in the password")
+	}
+	q := u.Query()
+	switch pooler := q.Get("pooler"); pooler {
+	case "", "transaction":
+		o.pooler = pooler != ""
+	default:
+		return nil, o, errors.New("store.url: pooler can only be transaction")
+	}
+	switch durability := q.Get("durability"); durability {
+	case "", "unchecked":
+		o.unchecked = durability != ""
+	default:
+		return nil, o, errors.New("store.url: durability can only be unchecked")
+	}
+	o.direct = q.Get("direct")
+	if o.direct != "" && !o.pooler {
+		return nil, o, errors.New("store.url: direct is the way around a pooler; add pooler=transaction, or remove it")
+	}
+	for _, ours := range []string{"pooler", "durability", "direct"} {
+		q.Del(ours)
+	}
+	u.RawQuery = q.Encode()
+	c, err := pgxpool.ParseConfig(u.String())
+	if err != nil {
+		return nil, o, errors.New("store.url: PostgreSQL's driver does not understand it; look at its parameters and at the escapes in it")
+	}
+	if !q.Has("pool_max_conns") {
+		c.MaxConns = maxConns
+	}
+	if !q.Has("connect_timeout") {
+		c.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if o.pooler {
+		// Neither statements nor settings stay with a connection.
+		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+		return c, o, nil
+	}
+	for name, value := range map[string]string{
+		"application_name":                    "app2wxapp",
+		"statement_timeout":                   milliseconds(statementTimeout),
+		"lock_timeout":                        milliseconds(lockTimeout),
+		"idle_in_transaction_session_timeout": milliseconds(2 * statementTimeout),
+		"default_transaction_isolation":       "read committed",
+		// A role's own setting would come before the server's.
+		"synchronous_commit": "on",
+		// A statement is planned while its tables are empty, and runs when they
+		// are full: each finds its rows by an index, whatever their number.
+		"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+		"jit": "off", // it would take such plans for costly ones
+	} {
+		if _, given := c.ConnConfig.RuntimeParams[name]; !given {
+			c.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	return c, o, nil
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
+
+// directly returns how to connect around the pooler, or false if nobody said.
+func (o options) directly(c *pgxpool.Config) (*pgx.ConnConfig, bool) {
+	direct := c.ConnConfig.Copy()
+	direct.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	if !o.pooler {
+		return direct, true
+	}
+	if o.direct == "" {
+		return nil, false
+	}
+	parsed, err := pgconn.ParseConfig("postgres://" + o.direct)
+	if err != nil {
+		return nil, false
+	}
+	direct.Host, direct.Port, direct.Fallbacks = parsed.Host, parsed.Port, nil
+	return direct, true
+}
