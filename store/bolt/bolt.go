@@ -90,6 +90,7 @@ type Store struct {
 	sealer *seal.Sealer
 	epoch  []byte
 	clock  clock
+	pools  poolCache
 
 	queue  *queue
 	done   chan struct{}            // closed when the commit loop has ended

@@ -2,6 +2,8 @@ package bolt
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"app2wxapp/store/record"
@@ -35,25 +37,55 @@ func (t *tx) putPool(p userpool.Pool) error {
 	return t.put(bucketPools, []byte(p.ID), b)
 }
 
+// poolCache has pools as they are in the file, decoded: they are asked for with
+// every request and change rarely. mu is held while one is read into it or
+// changed, so that an old one never replaces a new one.
+type poolCache struct {
+	mu    sync.Mutex
+	pools sync.Map // pool id → *userpool.Pool
+}
+
+// change makes a change of a pool, which returns the pool as it is then.
+func (c *poolCache) change(id string, do func() (userpool.Pool, error)) (userpool.Pool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, err := do()
+	switch {
+	case err == nil:
+		c.pools.Store(id, &p)
+	case errors.Is(err, userpool.ErrUnavailable):
+		c.pools.Delete(id) // the outcome is unknown: read it again
+	}
+	return p, err
+}
+
 // CreatePool implements userpool.Store.
 func (s *Store) CreatePool(_ context.Context, p userpool.Pool) error {
-	return s.update(func(t *tx) error {
-		if b, err := t.get(bucketPools, []byte(p.ID)); err != nil {
-			return err
-		} else if b != nil {
-			return userpool.ErrPoolExists
-		}
-		return t.putPool(p)
+	_, err := s.pools.change(p.ID, func() (userpool.Pool, error) {
+		return p, s.update(func(t *tx) error {
+			if b, err := t.get(bucketPools, []byte(p.ID)); err != nil {
+				return err
+			} else if b != nil {
+				return userpool.ErrPoolExists
+			}
+			return t.putPool(p)
+		})
 	})
+	return err
 }
 
 // Pool implements userpool.Store.
-func (s *Store) Pool(_ context.Context, id string) (p userpool.Pool, err error) {
-	err = s.view(func(t *tx) error {
-		p, err = t.pool(id)
-		return err
+func (s *Store) Pool(_ context.Context, id string) (userpool.Pool, error) {
+	if p, ok := s.pools.pools.Load(id); ok {
+		return *p.(*userpool.Pool), nil
+	}
+	return s.pools.change(id, func() (p userpool.Pool, err error) {
+		err = s.view(func(t *tx) error {
+			p, err = t.pool(id)
+			return err
+		})
+		return p, err
 	})
-	return p, err
 }
 
 // Pools implements userpool.Store.
@@ -81,35 +113,26 @@ func (s *Store) Pools(_ context.Context, after string, limit int) (pools []userp
 }
 
 // UpdatePool implements userpool.Store.
-func (s *Store) UpdatePool(_ context.Context, id string, change func(*userpool.Pool) error) (p userpool.Pool, err error) {
-	err = s.update(func(t *tx) error {
-		if p, err = t.pool(id); err != nil {
-			return err
-		}
-		if err := change(&p); err != nil {
-			return err
-		}
-		return t.putPool(p)
+func (s *Store) UpdatePool(_ context.Context, id string, change func(*userpool.Pool) error) (userpool.Pool, error) {
+	return s.pools.change(id, func() (p userpool.Pool, err error) {
+		err = s.update(func(t *tx) error {
+			if p, err = t.pool(id); err != nil {
+				return err
+			}
+			if err := change(&p); err != nil {
+				return err
+			}
+			return t.putPool(p)
+		})
+		return p, err
 	})
-	return p, err
 }
 
 // TouchSecrets implements userpool.Store.
-func (s *Store) TouchSecrets(_ context.Context, poolID string, used map[string]time.Time) error {
-	return s.update(func(t *tx) error {
-		p, err := t.pool(poolID)
-		if err != nil {
-			return err
-		}
-		changed := false
-		for i, k := range p.Secrets {
-			if last := used[k.ID]; last.After(k.LastUsedAt) {
-				p.Secrets[i].LastUsedAt, changed = last, true
-			}
-		}
-		if !changed {
-			return nil
-		}
-		return t.putPool(p)
-	})
+func (s *Store) TouchSecrets(ctx context.Context, poolID string, used map[string]time.Time) error {
+	_, err := s.UpdatePool(ctx, poolID, func(p *userpool.Pool) error { return p.Touch(used) })
+	if errors.Is(err, userpool.ErrUnchanged) {
+		return nil
+	}
+	return err
 }

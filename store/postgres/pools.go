@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -151,19 +152,8 @@ func (s *Store) UpdatePool(ctx context.Context, id string, change func(*userpool
 
 // TouchSecrets implements userpool.Store.
 func (s *Store) TouchSecrets(ctx context.Context, poolID string, used map[string]time.Time) error {
-	_, err := s.UpdatePool(ctx, poolID, func(p *userpool.Pool) error {
-		changed := false
-		for i, k := range p.Secrets {
-			if last := used[k.ID]; last.After(k.LastUsedAt) {
-				p.Secrets[i].LastUsedAt, changed = last, true
-			}
-		}
-		if !changed {
-			return userpool.ErrUnchanged
-		}
-		return nil
-	})
-	if err == userpool.ErrUnchanged {
+	_, err := s.UpdatePool(ctx, poolID, func(p *userpool.Pool) error { return p.Touch(used) })
+	if errors.Is(err, userpool.ErrUnchanged) {
 		return nil
 	}
 	return err

@@ -27,7 +27,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -80,12 +79,11 @@ type Store struct {
 func Open(c Config) (_ *Store, err error) {
 	pc, o, err := parse(c.URL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("store.url %w", err)
 	}
-	where := net.JoinHostPort(pc.ConnConfig.Host, fmt.Sprint(pc.ConnConfig.Port)) + "/" + pc.ConnConfig.Database
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("open store in PostgreSQL at %s: %w", where, err)
+			err = fmt.Errorf("open store %s: %w", name(pc), err)
 		}
 	}()
 	ctx, stop := context.WithCancel(context.Background())

@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -25,6 +26,26 @@ func IsURL(text string) bool {
 	return strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://")
 }
 
+// CheckURL returns what is wrong with a URL, nil if nothing is. The error
+// completes a sentence that begins with the value, and does not contain it.
+func CheckURL(text string) error {
+	_, _, err := parse(text)
+	return err
+}
+
+// Name is the URL as it may be shown: the database and where it is.
+func Name(text string) string {
+	c, _, err := parse(text)
+	if err != nil {
+		return "postgres://…"
+	}
+	return name(c)
+}
+
+func name(c *pgxpool.Config) string {
+	return "postgres://" + net.JoinHostPort(c.ConnConfig.Host, fmt.Sprint(c.ConnConfig.Port)) + "/" + c.ConnConfig.Database
+}
+
 // options are what we ourselves read from the URL.
 type options struct {
 	pooler    bool   // pooler=transaction: between us and the server connections change hands
@@ -37,24 +58,24 @@ func parse(text string) (*pgxpool.Config, options, error) {
 	var o options
 	u, err := url.Parse(text)
 	if err != nil || !IsURL(text) {
-		return nil, o, errors.New("store.url is no URL of PostgreSQL; write postgres://user:password@host:5432/database, with %-escapes for what is special in the password")
+		return nil, o, errors.New("is not a URL; in its password, what is special must be escaped by %")
 	}
 	q := u.Query()
 	switch pooler := q.Get("pooler"); pooler {
 	case "", "transaction":
 		o.pooler = pooler != ""
 	default:
-		return nil, o, errors.New("store.url: pooler can only be transaction")
+		return nil, o, errors.New("has a parameter pooler, which can only be transaction")
 	}
 	switch durability := q.Get("durability"); durability {
 	case "", "unchecked":
 		o.unchecked = durability != ""
 	default:
-		return nil, o, errors.New("store.url: durability can only be unchecked")
+		return nil, o, errors.New("has a parameter durability, which can only be unchecked")
 	}
 	o.direct = q.Get("direct")
 	if o.direct != "" && !o.pooler {
-		return nil, o, errors.New("store.url: direct is the way around a pooler; add pooler=transaction, or remove it")
+		return nil, o, errors.New("has a parameter direct, the way around a pooler, without pooler=transaction")
 	}
 	for _, ours := range []string{"pooler", "durability", "direct"} {
 		q.Del(ours)
@@ -62,7 +83,7 @@ func parse(text string) (*pgxpool.Config, options, error) {
 	u.RawQuery = q.Encode()
 	c, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
-		return nil, o, errors.New("store.url: PostgreSQL's driver does not understand it; look at its parameters and at the escapes in it")
+		return nil, o, errors.New("has a part that PostgreSQL's driver does not know; look at its parameters")
 	}
 	if !q.Has("pool_max_conns") {
 		c.MaxConns = maxConns
