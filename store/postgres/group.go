@@ -14,12 +14,9 @@ import (
 // flights statements are under way is sent at once, alone if nobody else waits;
 // who comes later waits for the next to return, together with all who do.
 const (
-	flights   = 4
-	maxFlight = 256
-	// Past these a call is refused at once: who is refused early can come back,
-	// who times out has only made others wait.
+	flights    = 4
+	maxFlight  = 256
 	maxWaiting = 8192
-	maxWait    = time.Second
 )
 
 // call is one of those that share a statement.
@@ -39,6 +36,10 @@ type group[Q, A any] struct {
 	key func(Q) string
 	// send answers the calls.
 	send func([]*call[Q, A])
+	// maxWait is how long a call may have waited before further ones are refused
+	// at once, as they are where maxWaiting wait: who is refused early can come
+	// back, who times out has only made others wait.
+	maxWait time.Duration
 
 	mu      sync.Mutex
 	waiting []*call[Q, A]
@@ -55,7 +56,7 @@ func (g *group[Q, A]) do(ctx context.Context, ask Q) (answer A, err error) {
 	switch {
 	case g.closed:
 		err = errClosed
-	case len(g.waiting) >= maxWaiting, len(g.waiting) > 0 && time.Since(g.waiting[0].since) > maxWait:
+	case len(g.waiting) >= maxWaiting, len(g.waiting) > 0 && time.Since(g.waiting[0].since) > g.maxWait:
 		err = errBusy
 	}
 	if err != nil {

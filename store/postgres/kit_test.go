@@ -30,10 +30,13 @@ func config(url string) postgres.Config {
 	return postgres.Config{URL: url, Key: [32]byte{1}, Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry()}
 }
 
+// patient is for a machine that is busy with other things.
+const patient = "&statement_timeout=60000"
+
 // open opens the store at url until the test ends.
 func open(t testing.TB, url string) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(config(url))
+	s, err := postgres.Open(config(url + patient))
 	if err != nil {
 		t.Fatal(err)
 	}

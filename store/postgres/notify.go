@@ -120,7 +120,7 @@ func (s *Store) listenOnce(ctx context.Context, config *pgx.ConnConfig) error {
 		return err
 	}
 	defer func() {
-		end, cancel := bounded(ctx)
+		end, cancel := s.bounded(ctx)
 		defer cancel()
 		_ = c.Close(end)
 	}()

@@ -43,7 +43,8 @@ type Config struct {
 	// have what libpq and pgxpool know, and three parameters of our own.
 	// pooler=transaction: a PgBouncer in that mode is between; then also
 	// direct=host:port, the server itself. durability=unchecked: the server may
-	// forget what it has said, such as with fsync=off.
+	// forget what it has said, such as with fsync=off. statement_timeout, in
+	// milliseconds, bounds the waiting of callers, too.
 	URL string
 	Key [32]byte // the operator's encryption key
 	Log *slog.Logger
@@ -89,8 +90,8 @@ func Open(c Config) (_ *Store, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{log: c.Log, metrics: newMetrics(c.Reg), options: o, now: c.Now, stop: stop}
 	s.cache.wake = make(chan struct{}, 1)
-	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem}
-	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create}
+	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5}
+	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5}
 	pc.AfterConnect = s.checkServer
 	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		stop()

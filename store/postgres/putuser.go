@@ -23,9 +23,12 @@ func (s *Store) CreateUser(ctx context.Context, u userpool.User) error {
 	return err
 }
 
+// looks is how often PutUser looks for who has a key of the user.
+const looks = 3
+
 // PutUser implements userpool.Store.
 func (s *Store) PutUser(ctx context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, error)) (u userpool.User, err error) {
-	for range tries {
+	for range looks {
 		err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			m, err := s.findLocked(ctx, tx, poolID, k)
 			if err != nil {
@@ -110,7 +113,7 @@ func (s *Store) findLocked(ctx context.Context, tx pgx.Tx, poolID string, k user
 	hidden := s.hidden(poolID, k)
 	var ids []string
 	var b pgx.Batch
-	b.Queue(lockUsers, hidden...).Query(func(r pgx.Rows) (err error) {
+	b.Queue(lockUsers, append(hidden, poolID)...).Query(func(r pgx.Rows) (err error) {
 		ids, err = pgx.CollectRows(r, pgx.RowTo[string])
 		return err
 	})

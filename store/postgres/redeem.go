@@ -51,7 +51,7 @@ func (s *Store) RedeemTicket(ctx context.Context, r ticket.Redemption) (ticket.R
 // whom it does not answer, a look at why. Whoever lost to a state that was over
 // when it was looked at goes again.
 func (s *Store) redeem(calls []*call[redemption, outcome]) {
-	ctx, cancel := bounded(context.Background())
+	ctx, cancel := s.bounded(context.Background())
 	defer cancel()
 	start := time.Now()
 	defer func() { s.observe(start, len(calls)) }()
@@ -88,22 +88,41 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 // gate is the one place where a ticket is redeemed. It locks who may come in,
 // looks at them as they are then, and marks and counts: all or nothing of each
 // attempt, and the attempts each for itself.
+//
+// The joins are lateral, and cannot be turned round: each table is entered by
+// its key. Left to its statistics, the planner reads all tickets first, as most
+// are redeemed and it expects none that is not.
 const gate = `
 WITH asked AS (
     SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::text[],
                          $7::timestamptz[], $8::timestamptz[], $9::bytea[]) WITH ORDINALITY
         AS q(key, pool_id, challenge, idempotency, attempt, jti, token_ends_at, now, addr, n)
-), held AS (
-    SELECT q.*, t.user_id, t.no, t.app_id, t.source_app, t.expires_at, a.logins, a.not_before, u.record
-    FROM asked q
-    JOIN tickets t ON t.key = q.key
-    JOIN access a ON a.pool_id = t.pool_id AND a.user_id = t.user_id
-    JOIN users u ON u.pool_id = t.pool_id AND u.id = t.user_id
-    WHERE t.pool_id = q.pool_id AND t.epoch = (SELECT epoch FROM meta) AND t.challenge = q.challenge
-      AND t.redeemed_at IS NULL AND t.expires_at > q.now
-      AND NOT a.blocked AND t.no > a.void_to AND (a.not_before IS NULL OR t.issued_at > a.not_before)
-    ORDER BY a.pool_id, a.user_id, t.key
-    FOR UPDATE OF a, t
+), found AS MATERIALIZED (
+    SELECT q.*, t.user_id
+    FROM asked q CROSS JOIN LATERAL (
+        SELECT t.user_id FROM tickets t
+        WHERE t.key = q.key AND t.pool_id = q.pool_id AND t.epoch = (SELECT epoch FROM meta)
+          AND t.challenge = q.challenge AND t.redeemed_at IS NULL AND t.expires_at > q.now
+        OFFSET 0
+    ) t
+    ORDER BY q.pool_id COLLATE "C", t.user_id, q.key
+), held AS MATERIALIZED (
+    SELECT f.*, t.no, t.app_id, t.source_app, t.expires_at, a.logins, a.not_before, u.record
+    FROM found f
+    CROSS JOIN LATERAL (
+        SELECT a.logins, a.not_before, a.void_to FROM access a
+        WHERE a.pool_id = f.pool_id AND a.user_id = f.user_id AND NOT a.blocked
+        FOR UPDATE
+    ) a
+    CROSS JOIN LATERAL (
+        SELECT t.no, t.app_id, t.source_app, t.expires_at FROM tickets t
+        WHERE t.key = f.key AND t.redeemed_at IS NULL
+          AND t.no > a.void_to AND (a.not_before IS NULL OR t.issued_at > a.not_before)
+        FOR UPDATE
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT u.record FROM users u WHERE u.pool_id = f.pool_id AND u.id = f.user_id OFFSET 0
+    ) u
 ), won AS (
     SELECT *, logins + row_number() OVER (PARTITION BY pool_id, user_id ORDER BY n) AS login FROM held
 ), marked AS (

@@ -34,11 +34,15 @@ WITH asked AS (
     SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                          $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])
         AS q(key, pool_id, user_id, app_id, source_app, challenge, issued_at, expires_at, now)
-), held AS (
+), sorted AS MATERIALIZED (
+    SELECT * FROM asked ORDER BY pool_id COLLATE "C", user_id COLLATE "C"
+), held AS MATERIALIZED (
     SELECT q.*, a.tickets + 1 AS no, a.live_no, a.live_until
-    FROM asked q JOIN access a ON a.pool_id = q.pool_id AND a.user_id = q.user_id
-    ORDER BY a.pool_id, a.user_id
-    FOR UPDATE OF a
+    FROM sorted q CROSS JOIN LATERAL (
+        SELECT a.tickets, a.live_no, a.live_until FROM access a
+        WHERE a.pool_id = q.pool_id AND a.user_id = q.user_id
+        FOR UPDATE
+    ) a
 ), counted AS (
     SELECT h.*, l.kept_no, l.kept_until, l.void_to
     FROM held h CROSS JOIN LATERAL (
@@ -65,7 +69,7 @@ RETURNING key`, ticket.MaxLive)
 
 // create stores the tickets of all calls by one statement.
 func (s *Store) create(calls []*call[creation, struct{}]) {
-	ctx, cancel := bounded(context.Background())
+	ctx, cancel := s.bounded(context.Background())
 	defer cancel()
 	n := len(calls)
 	key, pool, user, app, source, challenge := make([][]byte, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -112,21 +116,21 @@ func (s *Store) observe(start time.Time, n int) {
 // What another process is about to delete is left to it.
 const (
 	sweepTickets = `
-WITH old AS MATERIALIZED (
+DELETE FROM tickets WHERE key = ANY (ARRAY(
     SELECT key FROM tickets WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
-)
-DELETE FROM tickets t USING old WHERE t.key = old.key`
+))`
 
 	sweepRevoked = `
 WITH old AS MATERIALIZED (
     SELECT expires_at, jti FROM revoked WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-DELETE FROM revoked r USING old WHERE r.expires_at = old.expires_at AND r.jti = old.jti`
+DELETE FROM revoked r USING old
+WHERE r.expires_at = old.expires_at AND r.jti = old.jti AND r.expires_at = ANY (ARRAY(SELECT expires_at FROM old))`
 )
 
 // SweepTickets implements ticket.Store.
 func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	total := 0
 	for _, sweep := range []struct {

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// callTimeout bounds a call of the store. It is longer than what a statement
-	// may take, so that the server says what became of it.
-	callTimeout = statementTimeout + 2*time.Second
+	// answerTime is how much longer a call of the store may take than its
+	// statement, so that the server says what became of it.
+	answerTime = 2 * time.Second
 	// tries is how often something is done that others were in the way of.
 	tries = 5
 )
@@ -21,8 +21,8 @@ const (
 // bounded returns a context for the statements of one call. They run to their
 // end even if the caller goes: to break one off costs its connection, and
 // callers come and go as they please.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), s.options.timeout+answerTime)
 }
 
 // transaction runs do in a transaction. If others were in its way, or the
@@ -30,7 +30,7 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 // runs again; so do may be called more than once. Its own errors are returned
 // as they are. A commit whose outcome is unknown is userpool.ErrUnavailable.
 func (s *Store) transaction(ctx context.Context, do func(context.Context, pgx.Tx) error) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	var err error
 	for range tries {
@@ -76,7 +76,7 @@ func write[T any](ctx context.Context, s *Store, what, sql string, args []any, s
 }
 
 func once[T any](ctx context.Context, s *Store, what, sql string, args []any, scan pgx.RowToFunc[T], again func(error) bool) ([]T, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	for try := 1; ; try++ {
 		rows, err := s.pool.Query(ctx, sql, args...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,6 @@ import (
 const (
 	connectTimeout   = 5 * time.Second
 	statementTimeout = 5 * time.Second
-	lockTimeout      = 2 * time.Second
 	// 16 connections carry more than 64 do.
 	maxConns = 16
 )
@@ -48,9 +48,10 @@ func name(c *pgxpool.Config) string {
 
 // options are what we ourselves read from the URL.
 type options struct {
-	pooler    bool   // pooler=transaction: between us and the server connections change hands
-	direct    string // direct=host:port: around the pooler
-	unchecked bool   // durability=unchecked: take a server that forgets what it has said
+	pooler    bool          // pooler=transaction: between us and the server connections change hands
+	direct    string        // direct=host:port: around the pooler
+	unchecked bool          // durability=unchecked: take a server that forgets what it has said
+	timeout   time.Duration // of a statement: statement_timeout, in milliseconds
 }
 
 // parse reads the URL. Its errors do not contain it, as it may hold a password.
@@ -80,6 +81,17 @@ func parse(text string) (*pgxpool.Config, options, error) {
 	for _, ours := range []string{"pooler", "durability", "direct"} {
 		q.Del(ours)
 	}
+	o.timeout = statementTimeout
+	if q.Has("statement_timeout") {
+		ms, err := strconv.ParseUint(q.Get("statement_timeout"), 10, 31)
+		if err != nil || ms < 100 {
+			return nil, o, errors.New("has a parameter statement_timeout that is not a number of milliseconds from 100 on")
+		}
+		o.timeout = time.Duration(ms) * time.Millisecond // #nosec G115 -- 31 bits
+		if o.pooler {
+			q.Del("statement_timeout") // it is the role's to have there
+		}
+	}
 	u.RawQuery = q.Encode()
 	c, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
@@ -98,16 +110,17 @@ func parse(text string) (*pgxpool.Config, options, error) {
 	}
 	for name, value := range map[string]string{
 		"application_name":                    "app2wxapp",
-		"statement_timeout":                   milliseconds(statementTimeout),
-		"lock_timeout":                        milliseconds(lockTimeout),
-		"idle_in_transaction_session_timeout": milliseconds(2 * statementTimeout),
+		"statement_timeout":                   milliseconds(o.timeout),
+		"lock_timeout":                        milliseconds(o.timeout * 2 / 5),
+		"idle_in_transaction_session_timeout": milliseconds(2 * o.timeout),
 		"default_transaction_isolation":       "read committed",
 		// A role's own setting would come before the server's.
 		"synchronous_commit": "on",
-		// A statement is planned while its tables are empty, and runs when they
-		// are full: each finds its rows by an index, whatever their number.
-		"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
-		"jit": "off", // it would take such plans for costly ones
+		// A plan that was made while a table was small is ruinous when it is not,
+		// and a table of tickets is both within a minute: each statement is
+		// planned for the tables as they are. Sharing it pays for that.
+		"plan_cache_mode": "force_custom_plan",
+		"jit":             "off",
 	} {
 		if _, given := c.ConnConfig.RuntimeParams[name]; !given {
 			c.ConnConfig.RuntimeParams[name] = value

@@ -129,18 +129,18 @@ LEFT JOIN users u ON u.pool_id = f.pool_id AND u.id = f.id
 LEFT JOIN access a ON a.pool_id = f.pool_id AND a.user_id = f.id
 ORDER BY f.way, f.id`
 
-// lockUsers takes what findUsers takes, and keeps the users that are found from
-// being changed or logging in.
+// lockUsers takes what findUsers takes and the pool, and keeps the users that are
+// found from being changed or logging in.
 const lockUsers = `
 SELECT u.id
 FROM users u JOIN access a ON a.pool_id = u.pool_id AND a.user_id = u.id
-WHERE (u.pool_id, u.id) IN (
-    SELECT pool_id, id FROM users WHERE unionid = $1
+WHERE u.pool_id = $4 AND a.pool_id = $4 AND u.id = ANY (ARRAY(
+    SELECT id FROM users WHERE unionid = $1
     UNION
-    SELECT pool_id, user_id FROM identities WHERE openid = $2
+    SELECT user_id FROM identities WHERE openid = $2
     UNION
-    (SELECT pool_id, id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
-)
+    (SELECT id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
+))
 ORDER BY a.pool_id, a.user_id
 FOR UPDATE OF a, u`
 
