@@ -404,6 +404,79 @@ func TestPoolCommands(t *testing.T) {
 	}
 }
 
+// What was refused until SIGTERM is in the trail after the next start.
+func TestAuditCommands(t *testing.T) {
+	p := newProgram(t)
+	p.start()
+	pool, secret := p.newPool()
+	ticket := p.issue(pool, "alice")
+	for _, want := range []int{200, 400, 400} {
+		if status, body, err := p.redeem(pool, secret, ticket); status != want || err != nil {
+			t.Fatalf("redeem: %d %s %v, want %d", status, body, err, want)
+		}
+	}
+	p.redeem(pool, "wrong", "x")
+	if err := p.stop(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	token := filepath.Join(p.folder, "token")
+	if err := os.WriteFile(token, []byte(testAdmin), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	audit := func(args ...string) (string, error) {
+		return run(t, t.Context(), append([]string{"audit", "--admin-url", p.admin, "--admin-token-file", token}, args...)...)
+	}
+	for _, row := range []struct {
+		args []string
+		rows int
+		want []string // in the output or the error
+	}{
+		{nil, 5, []string{"ADDRESS", "pool.created", "operator", "revoked=true", "count=1 revoked=false", "count=1 reason=invalid_secret", "127.0.0.1", pool}},
+		{[]string{"--type", "ticket.replayed", "--since", "1h", "--pool", pool}, 3, []string{"jti="}},
+		{[]string{"--limit", "1"}, 2, nil},
+		{[]string{"--limit", "0"}, 5, nil},
+		{[]string{"--pool", "other"}, 1, nil},
+		{[]string{"--type", "nope"}, 0, []string{"2231", "type"}},
+		{[]string{"--since", "soon"}, 0, []string{"2231", "since"}},
+		{[]string{"verify"}, 2, []string{"events", "4", "head"}},
+	} {
+		out, err := audit(row.args...)
+		if n := strings.Count(out, "\n"); n != row.rows || (err != nil) != (row.rows == 0) {
+			t.Errorf("audit %v: %d lines, %v, want %d\n%s", row.args, n, err, row.rows, out)
+		}
+		for _, want := range row.want {
+			if all := fmt.Sprint(out, err); !strings.Contains(all, want) {
+				t.Errorf("audit %v: %s, want %q in it", row.args, all, want)
+			}
+		}
+		for what, planted := range map[string]string{"ticket": ticket, "secret": secret, "AppSecret": testAppSecret} {
+			if strings.Contains(out, planted) {
+				t.Errorf("audit %v shows the %s", row.args, what)
+			}
+		}
+	}
+	var list []struct{ Type string }
+	if out, err := audit("--json"); err != nil || json.Unmarshal([]byte(out), &list) != nil || len(list) != 4 || list[3].Type != "pool.created" {
+		t.Errorf("audit --json: %v %s", err, out)
+	}
+	if out, err := audit("--json", "--pool", "other"); err != nil || strings.TrimSpace(out) != "[]" {
+		t.Errorf("audit --json of nothing: %v %s, want []", err, out)
+	}
+}
+
+// verify fails where the server says that the chain is broken.
+func TestAuditVerifyFails(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"ok":false,"events":3,"head":"00","brokenAt":"some-id"}`)
+	}))
+	defer server.Close()
+	t.Setenv("APP2WXAPP_ADMIN_TOKEN", testAdmin)
+	if out, err := run(t, t.Context(), "audit", "verify", "--admin-url", server.URL); err == nil || !strings.Contains(out, "some-id") {
+		t.Errorf("a broken chain: %v %s, want a failure that names the row", err, out)
+	}
+}
+
 func TestConfigCheck(t *testing.T) {
 	if out, err := run(t, t.Context(), "config", "check", "--config", "config.yaml"); err != nil || !strings.HasPrefix(out, "ok:") {
 		t.Errorf("config.yaml: %v %s", err, out)

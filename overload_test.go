@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
@@ -180,7 +181,7 @@ func (p *program) prepare(pool string, tickets, users int) []string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	service := ticket.NewService(ticket.Config{Store: st, Pools: oneUser{}, Now: now, Log: log, Metrics: ticket.NewMetrics(reg)})
+	service := ticket.NewService(ticket.Config{Store: st, Pools: oneUser{}, Now: now, Log: log, Metrics: ticket.NewMetrics(reg), Audit: audit.NewTally()})
 	all := make([]string, tickets)
 	var workers sync.WaitGroup
 	for w := range 64 {

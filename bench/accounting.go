@@ -37,7 +37,7 @@ func (v volley) refused(slug string) error {
 }
 
 // checkRedeemed replays redeemed tickets and races for fresh ones.
-func (t *trial) checkRedeemed(p *process, o outcome) error {
+func checkRedeemed(p *process, o outcome) error {
 	if err := replay(p, o.shots, "invalid_ticket"); err != nil {
 		return err
 	}

@@ -20,10 +20,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 
 	"app2wxapp/bridge"
 	"app2wxapp/bridge/bare"
 	"app2wxapp/store"
+	barebolt "app2wxapp/store/bolt/bare"
 	"app2wxapp/wechat"
 )
 
@@ -36,6 +38,7 @@ const childEnv = "APP2WXAPP_BENCH_CHILD"
 // order says what a child serves.
 type order struct {
 	Body   []byte // not empty: a bare echo that answers it
+	Commit string // not empty: which makes a bare commit before, in a new file of that path
 	Store  string // path of a store that exists
 	WeChat string // base URL
 }
@@ -50,7 +53,7 @@ var storeKey = [32]byte{'b', 'e', 'n', 'c', 'h'}
 // runChild is a server process from its first line of input to its last.
 func runChild(in io.Reader, out io.Writer) error {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // as the program does
+		debug.SetGCPercent(400) // as the program's tuneGC
 	}
 	lines, answers := bufio.NewScanner(in), json.NewEncoder(out)
 	lines.Buffer(nil, 1<<20)
@@ -67,11 +70,18 @@ func runChild(in io.Reader, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		listeners[i] = l
+		listeners[i] = netutil.LimitListener(l, 16_000) // as the program's
 	}
 	at := address{listeners[0].Addr().String(), listeners[1].Addr().String()}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	public, admin, stop := bare.Handler(o.Body), http.NotFoundHandler(), func() error { return nil }
+	if o.Commit != "" {
+		f, err := barebolt.Create(o.Commit)
+		if err != nil {
+			return err
+		}
+		public, stop = committing(f, public), f.Close
+	}
 	if len(o.Body) == 0 {
 		var err error
 		if public, admin, stop, err = newBridge(o, "http://"+at.Public, log); err != nil {
@@ -92,10 +102,21 @@ func runChild(in io.Reader, out io.Writer) error {
 	return errors.Join(err, stop())
 }
 
+// committing makes a commit before each answer.
+func committing(f *barebolt.File, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := f.Commit(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // newBridge wires a bridge together as the program does.
 func newBridge(o order, publicURL string, log *slog.Logger) (public, admin http.Handler, stop func() error, err error) {
 	reg := prometheus.NewRegistry()
-	st, err := store.Open(store.Config{URL: "bolt:" + o.Store, Key: storeKey, Log: log, Reg: reg})
+	st, err := store.Open(store.Config{URL: "bolt:" + o.Store, Key: storeKey, Log: log, Reg: reg, Now: now})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -121,16 +142,17 @@ func newBridge(o order, publicURL string, log *slog.Logger) (public, admin http.
 // now is the program's clock.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// newHTTPServer has the program's time-outs.
+// newHTTPServer has the program's settings.
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      15 * time.Second,
-		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler:                      h,
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            5 * time.Second,
+		ReadTimeout:                  10 * time.Second,
+		WriteTimeout:                 15 * time.Second,
+		IdleTimeout:                  60 * time.Second,
+		MaxHeaderBytes:               16 << 10,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 

@@ -5,12 +5,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,14 +21,19 @@ import (
 // config is what a run measures.
 type config struct {
 	dir         string
-	what        []string // of redeem, issue, program
+	what        []string // of whats
 	connections []int
 	users       int
-	requests    int // of a round with many connections
+	seeded      string // store file to use, made if it does not exist; "" for one of this run
+	requests    int    // of a round with many connections
 	rounds      int
 	profiles    string // folder for processor profiles, "" for none
 	binary      string // the built program, "" to build it
+	logins      int    // of growth
+	rate        int    // logins of a simulated second of growth
 }
+
+var whats = []string{"redeem", "issue", "redis", "growth", "program"}
 
 func main() {
 	if os.Getenv(childEnv) != "" {
@@ -34,13 +41,16 @@ func main() {
 	}
 	var c config
 	flag.StringVar(&c.dir, "dir", os.TempDir(), "folder for the stores; must be on a real disk")
-	what := flag.String("what", "redeem,issue,program", "what to measure: `list` of redeem, issue, program")
+	what := flag.String("what", "redeem,issue,program", "what to measure: `list` of "+strings.Join(whats, ", "))
 	conns := flag.String("c", "1,64,256", "`list` of numbers of connections")
 	flag.IntVar(&c.users, "users", 10000, "users in the store")
+	flag.StringVar(&c.seeded, "seeded", "", "store `file` with the users, kept for further runs; made if it does not exist")
 	flag.IntVar(&c.requests, "n", 40000, "redemptions of a round; at most 4000 for each connection")
 	flag.IntVar(&c.rounds, "rounds", 5, "rounds; medians are reported")
 	flag.StringVar(&c.profiles, "profile", "", "`folder` for processor profiles of a last, unmeasured round")
 	flag.StringVar(&c.binary, "binary", "", "measure this `program` instead of building one")
+	flag.IntVar(&c.logins, "logins", 10_000_000, "growth: logins")
+	flag.IntVar(&c.rate, "rate", 2000, "growth: logins of a simulated second")
 	flag.Parse()
 	c.what = strings.Split(*what, ",")
 	for s := range strings.SplitSeq(*conns, ",") {
@@ -63,8 +73,14 @@ func exit(err error) {
 
 func (c config) validate() error {
 	for _, w := range c.what {
-		if !slices.Contains([]string{"redeem", "issue", "program"}, w) {
-			return fmt.Errorf("-what: %q is none of redeem, issue, program", w)
+		if !slices.Contains(whats, w) {
+			return fmt.Errorf("-what: %q is none of %s", w, strings.Join(whats, ", "))
+		}
+		if w == "redis" && c.users > 1_000_000 {
+			return fmt.Errorf("-what redis: %d users do not fit Redis's memory; say -users 1000000 or less", c.users)
+		}
+		if w == "growth" && (c.logins < 1 || c.rate < 1 || c.rate > c.users/6) {
+			return fmt.Errorf("-what growth: -rate must be 1 to %d: %d users may not ask for more than 20 tickets a minute each, by chance", c.users/6, c.users)
 		}
 	}
 	if c.requests < 100 || c.rounds < 1 {
@@ -93,19 +109,34 @@ func run(c config, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "%s\n%d users, %d rounds\n", about, c.users, c.rounds)
+	var s seed
+	if !slices.Equal(c.what, []string{"program"}) {
+		if s, err = seedStore(cmp.Or(c.seeded, filepath.Join(folder, "seed.db")), c.users, out); err != nil {
+			return err
+		}
+	}
 	for _, w := range c.what {
 		fmt.Fprintf(out, "\n## %s\n\n", w)
-		switch w {
-		case "program":
-			err = c.program(folder, out)
-		default:
-			err = c.load(w, folder, out)
-		}
-		if err != nil {
+		if err := c.measure(w, filepath.Join(folder, w), s, out); err != nil {
 			return fmt.Errorf("%s: %w", w, err)
 		}
 	}
 	return nil
+}
+
+// measure measures one thing in a folder of its own.
+func (c config) measure(what, folder string, s seed, out io.Writer) (err error) {
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	switch what {
+	case "program":
+		return c.program(folder, out)
+	case "growth":
+		return c.growth(folder, s, out)
+	}
+	return c.load(what, folder, s, out)
 }
 
 // buildProgram builds the program as a release is.

@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -18,39 +16,45 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 	"app2wxapp/wechat/sandbox"
 )
 
-// The bench's mini program.
-const (
-	appID     = "wx62656e6368626e63"
-	appSecret = "bench-app-secret"
-	platform  = "bench"
-)
-
-// preparers is how many write at a time while something is prepared, so that
-// they share commits; of more, some could wait so long that the store refuses
-// them.
-const preparers = 31
+// issuers is how many ask for tickets at a time, so that they share commits.
+const issuers = 64
 
 // world is a store with a pool and users, and a simulated WeChat that knows
 // them.
 type world struct {
 	path   string
 	pool   userpool.Pool
-	secret userpool.Secret
-	users  []userpool.User
+	secret string
+	users  int
 	wechat *sandbox.Server
 	weixin *http.Server
 	base   string // WeChat's URL
 }
 
-// newWorld makes a store in the folder. Its tickets live as long as ttl says.
-func newWorld(folder string, users int, ttl time.Duration) (w *world, err error) {
-	w = &world{path: filepath.Join(folder, "store.db"), users: make([]userpool.User, users), wechat: sandbox.New(sandbox.Config{})}
+// newWorld makes a copy of the seed in the folder. Its tickets live as long as
+// ttl says.
+func newWorld(folder string, s seed, ttl time.Duration) (w *world, err error) {
+	w = &world{path: filepath.Join(folder, "store.db"), secret: s.Secret, users: s.Users, wechat: sandbox.New(sandbox.Config{})}
+	if err := copyFile(s.path, w.path); err != nil {
+		return nil, err
+	}
+	if err := openStore(w.path, now, func(st store.Store) error {
+		service := userpool.New(userpool.Config{Store: st, Now: now, Log: slog.New(slog.DiscardHandler)})
+		w.pool, err = service.UpdatePool(context.Background(), s.PoolID, func(p *userpool.Settings) error {
+			p.TicketTTL = ttl
+			return nil
+		})
+		return err
+	}); err != nil {
+		return nil, err
+	}
 	w.wechat.AddApp(sandbox.App{ID: appID, Secret: appSecret, Platform: platform})
 	on, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -59,46 +63,7 @@ func newWorld(folder string, users int, ttl time.Duration) (w *world, err error)
 	w.base = "http://" + on.Addr().String()
 	w.weixin = &http.Server{Handler: w.wechat}
 	go w.weixin.Serve(on)
-
-	err = w.open(func(st store.Store) error {
-		service := userpool.New(userpool.Config{Store: st, Now: now, Log: slog.New(slog.DiscardHandler)})
-		ctx := context.Background()
-		if w.pool, w.secret, err = service.CreatePool(ctx, userpool.NewPool{
-			Settings: userpool.Settings{Name: "bench", AppID: appID, AppSecret: appSecret, TicketTTL: ttl},
-		}); err != nil {
-			return err
-		}
-		return each(users, func(i int) (err error) {
-			w.users[i], err = service.CreateUser(ctx, w.user(i))
-			return err
-		})
-	})
-	return w, err
-}
-
-// user returns the i-th user, of the size that a Chinese user has.
-func (w *world) user(i int) userpool.User {
-	name := strconv.Itoa(i)
-	return userpool.User{
-		PoolID: w.pool.ID, UnionID: sandbox.UnionID(platform, name),
-		Identities: []userpool.Identity{{AppID: appID, OpenID: sandbox.OpenID(appID, name)}},
-		Phone:      userpool.Phone(fmt.Sprintf("+86138%08d", i)),
-		Profile: userpool.Profile{
-			Nickname:  "微信用户" + name,
-			AvatarURL: "https://thirdwx.qlogo.cn/mmopen/vi_32/POgEwh4mIHO4nibH0KlMECNjjGxQUq24ZEaGT4poC6icRiccVGKSyXwibcPq4BWmiaIGuG1icwxaQX6grC9VemZoJ8rg/132",
-			Gender:    i % 3, Language: "zh_CN", City: "深圳", Province: "广东", Country: "中国",
-		},
-		RegisterMethod: userpool.RegisterMethod,
-	}
-}
-
-// open opens the store for what f does.
-func (w *world) open(f func(store.Store) error) error {
-	st, err := store.Open(store.Config{URL: "bolt:" + w.path, Key: storeKey, Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry()})
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(st), st.Close())
+	return w, nil
 }
 
 func (w *world) close() error { return w.weixin.Close() }
@@ -108,62 +73,75 @@ func (w *world) close() error { return w.weixin.Close() }
 // of who asked how often.
 func (w *world) tickets(n int) ([]string, error) {
 	list := make([]string, n)
-	return list, w.open(func(st store.Store) error {
-		service := ticket.NewService(ticket.Config{
-			Store: st, Pools: (*known)(w), Now: now, Log: slog.New(slog.DiscardHandler), Metrics: ticket.NewMetrics(prometheus.NewRegistry()),
-		})
-		order := rand.Perm(len(w.users))
-		return each(n, func(i int) error {
-			user := strconv.Itoa(order[i%len(order)])
-			issued, err := service.Issue(context.Background(), w.pool, ticket.Request{Login: userpool.Login{Code: user}})
-			list[i] = issued.Ticket
-			return err
+	return list, openStore(w.path, now, func(st store.Store) error {
+		service := newTickets(st, w.pool, now)
+		order := rand.Perm(w.users)
+		return each(issuers, n, func(i int) error {
+			return patiently(func() error {
+				issued, err := service.Issue(context.Background(), w.pool, loginOf(order[i%len(order)]))
+				list[i] = issued.Ticket
+				return err
+			})
 		})
 	})
 }
 
 // codes returns n fresh login codes, of the users in an order of chance.
 func (w *world) codes(n int) []string {
-	list, order := make([]string, n), rand.Perm(len(w.users))
+	list, order := make([]string, n), rand.Perm(w.users)
 	for i := range list {
 		list[i] = w.wechat.LoginCode(appID, strconv.Itoa(order[i%len(order)]))
 	}
 	return list
 }
 
-// known signs prepared users in without WeChat: their code is their number.
-type known world
+// newTickets returns the program's ticket service without WeChat.
+func newTickets(st store.Store, pool userpool.Pool, now func() time.Time) *ticket.Service {
+	log := slog.New(slog.DiscardHandler)
+	return ticket.NewService(ticket.Config{
+		Store: st, Pools: known{pool.ID, userpool.New(userpool.Config{Store: st, Now: now, Log: log})},
+		Now: now, Log: log, Metrics: ticket.NewMetrics(prometheus.NewRegistry()), Audit: audit.NewTally(),
+	})
+}
 
-// SignIn implements ticket.Pools.
-func (k *known) SignIn(_ context.Context, _ userpool.Pool, l userpool.Login) (userpool.User, error) {
+// known signs prepared users in without WeChat: their code is their number.
+type known struct {
+	poolID string
+	*userpool.Service
+}
+
+func loginOf(user int) ticket.Request {
+	return ticket.Request{Login: userpool.Login{Code: strconv.Itoa(user)}}
+}
+
+// SignIn implements ticket.Pools. Tickets need no more of a user than the id.
+func (k known) SignIn(_ context.Context, _ userpool.Pool, l userpool.Login) (userpool.User, error) {
 	i, err := strconv.Atoi(l.Code)
 	if err != nil {
 		return userpool.User{}, err
 	}
-	return k.users[i], nil
+	return userpool.User{PoolID: k.poolID, ID: userID(i)}, nil
 }
 
-// Authenticate implements ticket.Pools; issuing asks nobody for a secret.
-func (k *known) Authenticate(userpool.Pool, string) (bool, error) {
-	return false, errors.New("not asked")
-}
-
-// each calls f for 0 to n-1, by many at a time, and returns the first errors.
-func each(n int, f func(i int) error) error {
+// each calls f for 0 to n-1, by so many at a time, until one call fails, and
+// returns that call's error.
+func each(workers, n int, f func(i int) error) (err error) {
 	var next atomic.Int64
+	var failed atomic.Bool
 	var wg sync.WaitGroup
-	errs := make([]error, preparers)
-	for p := range preparers {
+	for range workers {
 		wg.Go(func() {
-			for errs[p] == nil {
+			for !failed.Load() {
 				i := int(next.Add(1)) - 1
 				if i >= n {
 					return
 				}
-				errs[p] = f(i)
+				if e := f(i); e != nil && failed.CompareAndSwap(false, true) {
+					err = e
+				}
 			}
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return err
 }

@@ -30,7 +30,12 @@ func start(o order) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(self)}
+	return startWith(self, o)
+}
+
+// startWith starts the program that is a server once it has its order.
+func startWith(program string, order any) (p *process, err error) {
+	p = &process{cmd: exec.Command(program)}
 	p.cmd.Env = append(os.Environ(), childEnv+"=1")
 	p.cmd.Stderr = os.Stderr
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
@@ -44,7 +49,7 @@ func start(o order) (*process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	line, err := json.Marshal(o)
+	line, err := json.Marshal(order)
 	if err == nil {
 		err = p.ask(string(line), &p.address)
 	}

@@ -56,9 +56,12 @@ func (c config) program(folder string, out io.Writer) error {
 			rss = append(rss, mib)
 		}
 	}
-	fmt.Fprintf(out, "size %.1f MiB; limit 20\n", float64(info.Size())/(1<<20))
-	fmt.Fprintf(out, "start to ready on an empty store: median %s ms, slowest %s ms of %d; limit 300\n", ms(quantile(ready, .5)), ms(quantile(ready, 1)), starts)
-	fmt.Fprintf(out, "resident at rest: %.1f MiB; limit 30\n", median(rss, func(f float64) float64 { return f }))
+	printRows(out,
+		row{what: "size", got: float64(info.Size()) / (1 << 20), form: "%.1f MiB", floor: 20, atMost: true},
+		row{what: "start to ready on an empty store", got: milli(quantile(ready, .5)), form: "%.0f ms", floor: 300, atMost: true,
+			because: fmt.Sprintf("slowest %s ms of %d", ms(quantile(ready, 1)), starts)},
+		row{what: "memory at rest", got: median(rss, func(f float64) float64 { return f }), form: "%.1f MiB", floor: 30, atMost: true,
+			because: "without mapped files, which are the store and the program itself"})
 	return nil
 }
 
@@ -97,7 +100,7 @@ func startProgram(path, folder string, rest time.Duration) (took time.Duration, 
 	}
 	took = time.Since(start)
 	time.Sleep(rest)
-	mib, err = resident(cmd.Process.Pid)
+	mib, err = anonymous(cmd.Process.Pid)
 	return took, mib, err
 }
 
@@ -122,18 +125,4 @@ func freeAddrs() (a, b string, err error) {
 		addrs[i] = l.Addr().String()
 	}
 	return addrs[0], addrs[1], nil
-}
-
-// resident returns the memory that a process holds, in MiB.
-func resident(pid int) (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
-	var kib float64
-	if _, err := fmt.Sscan(string(rest), &kib); err != nil {
-		return 0, fmt.Errorf("no VmRSS: %w", err)
-	}
-	return kib / 1024, nil
 }

@@ -15,6 +15,7 @@ type figures struct {
 	p50, p99, p999 time.Duration
 	cpu            float64 // µs of the server's processor time for a request
 	ratio          float64 // rate as a share of the bare echo's in the same round
+	rest, peak     float64 // MiB that the server holds before and at most during the load
 
 	elapsed time.Duration // with the warm-up, as the following are
 	commits float64       // a second
@@ -60,51 +61,64 @@ func medianFigures(all []figures) figures {
 		cpu:  median(all, func(f figures) float64 { return f.cpu }), ratio: median(all, func(f figures) float64 { return f.ratio }),
 		commits: median(all, func(f figures) float64 { return f.commits }), writes: median(all, func(f figures) float64 { return f.writes }),
 		commit: median(all, func(f figures) float64 { return f.commit }),
+		rest:   median(all, func(f figures) float64 { return f.rest }), peak: median(all, func(f figures) float64 { return f.peak }),
 	}
 }
 
 // report collects the rounds.
 type report struct {
-	bare, bridge map[int][]figures // by connections
-	commit       []time.Duration   // of bare bbolt, a lone caller's
+	users       int
+	names       []string // of the servers, in the order of a round: H, the bridge, rivals
+	connections []int
+	rounds      map[string]map[int][]figures // by name and connections
+	commit      []time.Duration              // of bare bbolt, a lone caller's, one for each round
 }
 
-func (r *report) add(connections int, bare, bridge figures) {
-	if r.bare == nil {
-		r.bare, r.bridge = map[int][]figures{}, map[int][]figures{}
+func newReport(users int) *report {
+	return &report{users: users, rounds: map[string]map[int][]figures{}}
+}
+
+func (r *report) add(name string, connections int, f figures) {
+	if r.rounds[name] == nil {
+		r.names = append(r.names, name)
+		r.rounds[name] = map[int][]figures{}
 	}
-	r.bare[connections] = append(r.bare[connections], bare)
-	r.bridge[connections] = append(r.bridge[connections], bridge)
+	if !slices.Contains(r.connections, connections) {
+		r.connections = append(r.connections, connections)
+	}
+	r.rounds[name][connections] = append(r.rounds[name][connections], f)
 }
 
-// bounds are the floor and the aim of a ratio to the bare echo.
-var bounds = map[string]map[int][2]float64{"redeem": {64: {0.25, 0.40}, 256: {0.35, 0.52}}}
+// what is what the bridge was asked to do.
+func (r *report) what() string { return r.names[1] }
 
-func (r *report) print(out io.Writer, what string, connections []int) {
-	fmt.Fprintln(out, "| | connections | req/s | p50 ms | p99 ms | p99.9 ms | CPU µs/req | × H (lowest–highest) | commits/s | writes/commit | commit ms |")
-	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|")
-	for _, c := range connections {
-		h, f := medianFigures(r.bare[c]), medianFigures(r.bridge[c])
-		fmt.Fprintf(out, "| H | %d | %.0f | %s | %s | %s | %.0f | 1 | | | |\n", c, h.rate, ms(h.p50), ms(h.p99), ms(h.p999), h.cpu)
-		low, high := f.ratio, f.ratio
-		for _, g := range r.bridge[c] {
-			low, high = min(low, g.ratio), max(high, g.ratio)
+func (r *report) print(out io.Writer) {
+	fmt.Fprintln(out, "| | connections | req/s | p50 ms | p99 ms | p99.9 ms | CPU µs/req | × H (lowest–highest) | MiB | commits/s | writes/commit | commit ms |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|---|")
+	for _, c := range r.connections {
+		for _, name := range r.names {
+			rounds := r.rounds[name][c]
+			f := medianFigures(rounds)
+			fmt.Fprintf(out, "| %s | %d | %.0f | %s | %s | %s | %.0f | ", name, c, f.rate, ms(f.p50), ms(f.p99), ms(f.p999), f.cpu)
+			if name == "H" {
+				fmt.Fprint(out, "1")
+			} else {
+				low, high := f.ratio, f.ratio
+				for _, g := range rounds {
+					low, high = min(low, g.ratio), max(high, g.ratio)
+				}
+				fmt.Fprintf(out, "**%.2f** (%.2f–%.2f)", f.ratio, low, high)
+			}
+			fmt.Fprintf(out, " | %.1f | ", f.peak)
+			if f.commits > 0 {
+				fmt.Fprintf(out, "%.0f | %.1f | %.2f |\n", f.commits, f.writes, f.commit)
+			} else {
+				fmt.Fprintln(out, "| | |")
+			}
 		}
-		fmt.Fprintf(out, "| %s | %d | %.0f | %s | %s | %s | %.0f | **%.2f** (%.2f–%.2f) | %.0f | %.1f | %.2f |\n",
-			what, c, f.rate, ms(f.p50), ms(f.p99), ms(f.p999), f.cpu, f.ratio, low, high, f.commits, f.writes, f.commit)
 	}
 	fmt.Fprintln(out)
-	for _, c := range connections {
-		if b, ok := bounds[what][c]; ok {
-			fmt.Fprintf(out, "%d connections: %.2f × H; floor %.2f, aim %.2f\n", c, medianFigures(r.bridge[c]).ratio, b[0], b[1])
-		}
-	}
-	if h := medianFigures(r.bare[1]); what == "redeem" && h.p50 > 0 {
-		commit := median(r.commit, func(d time.Duration) time.Duration { return d })
-		f := medianFigures(r.bridge[1])
-		fmt.Fprintf(out, "one connection: %s ms = HTTP %s ms + %.2f × a bare bbolt commit of %s ms; floor 1.3 ×\n",
-			ms(f.p50), ms(h.p50), float64(f.p50-h.p50)/float64(commit), ms(commit))
-	}
+	printRows(out, r.rows()...)
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(time.Millisecond)) }
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f", milli(d)) }

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"app2wxapp/audit"
 	"app2wxapp/bridge/admin"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
@@ -30,6 +31,7 @@ type Store interface {
 	userpool.Store
 	ticket.Store
 	token.Store
+	audit.Store
 	Ready() error
 }
 
@@ -55,6 +57,7 @@ type Server struct {
 	pools    *userpool.Service
 	tickets  *ticket.Service
 	tokens   *token.Service
+	audit    *audit.Tally
 	store    Store
 	log      *slog.Logger
 	metrics  *metrics
@@ -70,9 +73,13 @@ func New(c Config) *Server {
 	pools := userpool.New(userpool.Config{
 		Store: c.Store, WeChat: c.WeChat, WeChatTimeout: c.WeChatTimeout, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg),
 	})
+	tally := audit.NewTally()
 	s := &Server{
-		pools:   pools,
-		tickets: ticket.NewService(ticket.Config{Store: c.Store, Pools: pools, Now: c.Now, Log: c.Log, Metrics: ticket.NewMetrics(c.Reg)}),
+		pools: pools,
+		tickets: ticket.NewService(ticket.Config{
+			Store: c.Store, Pools: pools, Now: c.Now, Log: c.Log, Metrics: ticket.NewMetrics(c.Reg), Audit: tally,
+		}),
+		audit:   tally,
 		tokens:  token.New(c.Store, pools, token.Config{Issuer: c.PublicURL, Now: c.Now}),
 		store:   c.Store,
 		log:     c.Log,
@@ -80,7 +87,7 @@ func New(c Config) *Server {
 	}
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
-		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now,
+		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally,
 	}))
 	return s
 }
@@ -94,27 +101,41 @@ func (s *Server) Admin() http.Handler { return s.admin }
 // Drain makes /readyz fail from now on, so that no new work is sent here.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// flushEvery is how often the secrets' last use is written.
-const flushEvery = 10 * time.Second
+const (
+	// usesEvery is how often the secrets' last use is written.
+	usesEvery = 10 * time.Second
+	// auditEvery is how often what was refused is written: whoever is refused a
+	// thousand times makes one row of it.
+	auditEvery = time.Minute
+)
 
-// Run does the background work until ctx ends: it sweeps tickets and keeps the
-// secrets' last use, which it writes once more at the end.
+// Run does the background work until ctx ends: it sweeps, and keeps the secrets'
+// last use and the count of what was refused, both once more at the end.
 func (s *Server) Run(ctx context.Context) {
-	var sweeping sync.WaitGroup
-	sweeping.Go(func() { s.tickets.RunSweeper(ctx) })
-	defer sweeping.Wait()
-	tick := time.NewTicker(flushEvery)
+	var work sync.WaitGroup
+	work.Go(func() { s.tickets.RunSweeper(ctx) })
+	work.Go(func() { s.flush(ctx, usesEvery, "keep the secrets' last use", s.pools.FlushSecretUses) })
+	work.Go(func() { s.flush(ctx, auditEvery, "keep the audit events", s.FlushAudit) })
+	work.Wait()
+}
+
+// flush calls write time and again, and once when ctx has ended.
+func (s *Server) flush(ctx context.Context, every time.Duration, what string, write func(context.Context) error) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
-		if err := s.pools.FlushSecretUses(context.WithoutCancel(ctx)); err != nil {
-			s.log.Error("keep the secrets' last use", "err", err)
+		if err := write(context.WithoutCancel(ctx)); err != nil {
+			s.log.Error(what, "err", err)
 		}
 	}
 }
+
+// FlushAudit writes what was refused since the last time.
+func (s *Server) FlushAudit(ctx context.Context) error { return s.audit.Flush(ctx, s.store) }
 
 func (s *Server) newEcho(trusted []netip.Prefix) *echo.Echo {
 	e := echo.New()

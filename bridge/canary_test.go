@@ -166,6 +166,16 @@ func TestCanaries(t *testing.T) {
 		refusals = append(refusals, b.Redeem(bridgetest.Pool{ID: p.ID, Secret: wrong}, ticket).Body)
 	}
 
+	if err := b.Server.FlushAudit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	trail := b.Admin("GET", "/admin/v1/audit?limit=200", "").Want(200).Body
+	for _, event := range []string{"ticket.replayed", "ticket.repeated", "redeem.refused", "secret.added", "user.blocked", "admin.login_failed"} {
+		if !strings.Contains(trail, event) {
+			t.Errorf("the audit trail has no %s: the search finds nothing at all", event)
+		}
+	}
+	c.find(t, "the audit trail", trail)
 	c.find(t, "the log", b.Log.String())
 	c.find(t, "an answer that refuses", strings.Join(refusals, "\n"))
 	c.find(t, "/metrics", b.Do("GET", b.AdminURL+"/metrics", "").Want(200).Body)

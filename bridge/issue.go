@@ -3,6 +3,7 @@ package bridge
 import (
 	"github.com/labstack/echo/v4"
 
+	"app2wxapp/audit"
 	"app2wxapp/bridge/wire"
 	"app2wxapp/ticket"
 )
@@ -13,7 +14,7 @@ const returnedMessage = "授权成功"
 
 // issue answers POST /oauth/app2wxapp/ticket/:userPoolId, contract section 4.1.
 func (s *Server) issue(c echo.Context) error {
-	ctx := c.Request().Context()
+	ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.User, Addr: addr(c)})
 	pool, err := s.pools.Pool(ctx, c.Param("userPoolId"))
 	if err != nil {
 		return err

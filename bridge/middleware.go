@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -45,14 +46,17 @@ func requestID(c echo.Context) string {
 	return c.Response().Header().Get(echo.HeaderXRequestID)
 }
 
+var alwaysSent = http.Header{
+	echo.HeaderCacheControl:        {"no-store"},
+	echo.HeaderXContentTypeOptions: {"nosniff"},
+	echo.HeaderReferrerPolicy:      {"no-referrer"},
+}
+
 func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		h := c.Response().Header()
-		h.Set(echo.HeaderCacheControl, "no-store")
-		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
-		h.Set(echo.HeaderReferrerPolicy, "no-referrer")
+		maps.Copy(c.Response().Header(), alwaysSent)
 		if c.Request().TLS != nil { // else it is for the proxy to say
-			h.Set(echo.HeaderStrictTransportSecurity, "max-age=31536000")
+			c.Response().Header().Set(echo.HeaderStrictTransportSecurity, "max-age=31536000")
 		}
 		return next(c)
 	}

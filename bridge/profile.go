@@ -3,25 +3,25 @@ package bridge
 import (
 	"net/netip"
 	"strconv"
-
-	"github.com/go-json-experiment/json/jsontext"
+	"sync"
 
 	"app2wxapp/bridge/wire"
+	"app2wxapp/quote"
 	"app2wxapp/token"
 	"app2wxapp/userpool"
 )
 
-// profileJSON returns the answer to a redemption of a ticket that the mini
+// profile returns the answer to a redemption of a ticket that the mini
 // program appID asked for: the user as Authing's page on app2wxapp shows it,
 // with these keys, in this order, and id. Its clients crash on a null nickname,
-// photo, unionid or token and on a missing phone.
+// photo, unionid or token and on a missing phone. It is the answer's memory.
 //
 // It is written by hand because it is most of the work of a redemption outside
 // the store.
-func profileJSON(u userpool.User, appID string, t token.Token) []byte {
+func (a *answer) profile(u userpool.User, appID string, t token.Token) []byte {
 	p, openID, phone := u.Profile, u.OpenID(appID), u.Phone.Local()
 
-	var oauth object
+	oauth := object{b: a.oauth[:0]}
 	oauth.text("nickName", p.Nickname)
 	oauth.raw("gender", strconv.Itoa(p.Gender))
 	oauth.text("language", p.Language)
@@ -33,7 +33,9 @@ func profileJSON(u userpool.User, appID string, t token.Token) []byte {
 	oauth.text("openid", openID)
 	oauth.text("unionid", u.UnionID)
 
-	o := object{b: make([]byte, 0, 2048)}
+	a.oauth = oauth.end()
+
+	o := object{b: a.body[:0]}
 	o.raw("emailVerified", "false")
 	o.text("username", p.Nickname)
 	o.text("nickname", p.Nickname)
@@ -43,33 +45,43 @@ func profileJSON(u userpool.User, appID string, t token.Token) []byte {
 	o.text("registerMethod", u.RegisterMethod)
 	o.raw("blocked", strconv.FormatBool(u.Blocked))
 	o.raw("isDeleted", "false")
-	o.text("oauth", string(oauth.end())) // JSON text
-	o.text("metadata", `""`)             // JSON text of an empty string
-	o.text("_id", u.ID)
-	o.text("id", u.ID)
+	o.raw("oauth", "") // JSON text
+	o.b = quote.Append(o.b, a.oauth)
+	o.text("metadata", `""`) // JSON text of an empty string
+	o.plain("_id", u.ID)
+	o.plain("id", u.ID)
 	o.text("unionid", u.UnionID)
 	o.text("openid", openID)
 	o.text("lastIP", mapped(u.Logins.Addr))
-	o.text("lastLogin", wire.Stamp(u.Logins.Last))
-	o.text("signedUp", wire.Stamp(u.SignedUp))
-	o.text("token", t.Raw)
-	o.text("tokenExpiredAt", wire.Stamp(t.ExpiresAt))
+	o.plain("lastLogin", wire.Stamp(u.Logins.Last))
+	o.plain("signedUp", wire.Stamp(u.SignedUp))
+	o.plain("token", t.Raw)
+	o.plain("tokenExpiredAt", wire.Stamp(t.ExpiresAt))
 	if phone == "" {
 		o.raw("phone", "null")
 	} else {
 		o.text("phone", phone)
 	}
-	return o.end()
+	a.body = o.end()
+	return a.body
 }
 
+// answer is memory for an answer, large enough for most.
+type answer struct{ body, oauth []byte }
+
+var answers = sync.Pool{New: func() any { return &answer{make([]byte, 0, 2048), make([]byte, 0, 1024)} }}
+
 // object is a JSON object that is being written. The names need no escaping.
-type object struct{ b []byte }
+type object struct {
+	b     []byte
+	begun bool
+}
 
 func (o *object) raw(name, value string) {
-	if len(o.b) == 0 {
-		o.b = append(o.b, '{')
-	} else {
+	if o.begun {
 		o.b = append(o.b, ',')
+	} else {
+		o.b, o.begun = append(o.b, '{'), true
 	}
 	o.b = append(o.b, '"')
 	o.b = append(o.b, name...)
@@ -77,10 +89,15 @@ func (o *object) raw(name, value string) {
 	o.b = append(o.b, value...)
 }
 
+// plain is text for a value that needs no escaping.
+func (o *object) plain(name, value string) {
+	o.raw(name, `"`)
+	o.b = append(append(o.b, value...), '"')
+}
+
 func (o *object) text(name, value string) {
 	o.raw(name, "")
-	// Its only error is text that is not UTF-8, which it replaces.
-	o.b, _ = jsontext.AppendQuote(o.b, value)
+	o.b = quote.Append(o.b, value)
 }
 
 func (o *object) end() []byte { return append(o.b, '}') }

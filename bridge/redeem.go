@@ -37,7 +37,9 @@ func (s *Server) redeem(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	body := profileJSON(done.User, done.Ticket.AppID, t)
+	a := answers.Get().(*answer)
+	defer answers.Put(a)
+	body := a.profile(done.User, done.Ticket.AppID, t)
 	if pool.Envelope {
 		return wire.OK(c, struct {
 			Code    int    `json:"code"`

@@ -38,6 +38,8 @@ func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.
 	v1(http.MethodGet, "/pools/:id/users/:userId", api.ShowUser)
 	v1(http.MethodPatch, "/pools/:id/users/:userId", api.PatchUser)
 	v1(http.MethodPost, "/pools/:id/users/:userId/revoke", api.RevokeUser)
+	v1(http.MethodGet, "/audit", api.ListEvents)
+	v1(http.MethodGet, "/audit/verify", api.VerifyEvents)
 
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))
 

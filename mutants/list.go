@@ -113,4 +113,20 @@ var mutants = []mutant{
 		name: "histories: two replays both tell that they revoked", file: "store/bolt/tickets.go",
 		old: "if r, err = t.ticket(attempt.Key); err != nil || r.revoked {", new: "if r, err = t.ticket(attempt.Key); err != nil {", packages: theStore,
 	},
+	{
+		name: "audit: the end of the chain is not kept", file: "store/bolt/audit.go",
+		old: "return t.put(bucketMeta, []byte(metaAudit), b)", new: "return json.Unmarshal(b, &end)", packages: theStore,
+	},
+	{
+		name: "audit: a row does not hang on the one before", file: "store/record/event.go",
+		old: "|| c.Head != nil && !bytes.Equal(r.Prev, c.Head) {", new: "|| c.Head != nil && !bytes.Equal(r.Prev, r.Prev) {", packages: theStore,
+	},
+	{
+		name: "audit: each refusal is a row", file: "audit/tally.go",
+		old: "\tif r == nil {\n\t\tr = &row{Event: e}\n", new: "\tif r == nil || n == 1 {\n\t\tr = &row{Event: e}\n", packages: []string{"./audit"},
+	},
+	{
+		name: "audit: a replay that revoked is told twice", file: "ticket/service.go",
+		old: "\t\ts.metrics.revoked.WithLabelValues(pool.ID).Inc()\n\t\treturn\n", new: "\t\ts.metrics.revoked.WithLabelValues(pool.ID).Inc()\n", packages: theTicket,
+	},
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/bolt"
 	"app2wxapp/store/postgres"
 	"app2wxapp/ticket"
@@ -21,6 +22,7 @@ import (
 type Store interface {
 	userpool.Store
 	ticket.Store
+	audit.Store
 	token.Store
 	// Ready returns nil if the store can answer, else an error that wraps
 	// userpool.ErrUnavailable.

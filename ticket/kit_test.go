@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
@@ -49,6 +50,7 @@ type rig struct {
 	reg     *prometheus.Registry
 	log     *logs
 	path    string
+	audit   *audit.Tally // of the service that runs now
 	time    time.Time
 	wrap    func(ticket.Store) ticket.Store // nil for none
 }
@@ -84,11 +86,12 @@ func (r *rig) open() {
 	r.pools = userpool.New(userpool.Config{
 		Store: r.store, WeChat: r.client, Now: r.now, Log: log, WeChatTimeout: 10 * time.Second, Metrics: userpool.NewMetrics(r.reg),
 	})
+	r.audit = audit.NewTally()
 	tickets := ticket.Store(r.store)
 	if r.wrap != nil {
 		tickets = r.wrap(tickets)
 	}
-	r.tickets = ticket.NewService(ticket.Config{Store: tickets, Pools: r.pools, Now: r.now, Log: log, Metrics: ticket.NewMetrics(r.reg)})
+	r.tickets = ticket.NewService(ticket.Config{Store: tickets, Pools: r.pools, Now: r.now, Log: log, Metrics: ticket.NewMetrics(r.reg), Audit: r.audit})
 }
 
 // reopen is a restart of the program.

@@ -13,6 +13,7 @@ import (
 type Metrics struct {
 	issued   *prometheus.CounterVec
 	redeemed *prometheus.CounterVec
+	revoked  *prometheus.CounterVec
 	age      prometheus.Histogram
 }
 
@@ -25,28 +26,39 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		redeemed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app2wxapp_ticket_redemptions_total", Help: "Attempts to redeem a ticket, by result.",
 		}, []string{"pool", "result"}),
+		revoked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app2wxapp_replay_revocations_total", Help: "Tokens that a replay of their ticket revoked.",
+		}, []string{"pool"}),
 		age: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "app2wxapp_ticket_age_ratio", Help: "Age of tickets at redemption as a share of their life.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, .75, .9, 1},
 		}),
 	}
-	reg.MustRegister(m.issued, m.redeemed, m.age)
+	reg.MustRegister(m.issued, m.redeemed, m.revoked, m.age)
 	return m
 }
+
+// Results that are more than a name for the metric.
+const (
+	resultOK       = "ok"
+	resultRepeated = "repeated"
+	resultReplayed = "replayed"
+	resultError    = "error" // not the caller's
+)
 
 // result names the outcome of a redemption for the metric.
 func result(done Redeemed, err error) string {
 	if err == nil {
 		if done.Repeated {
-			return "repeated"
+			return resultRepeated
 		}
-		return "ok"
+		return resultOK
 	}
 	for _, r := range []struct {
 		err  error
 		name string
 	}{
-		{ErrUnknown, "unknown"}, {ErrExpired, "expired"}, {ErrVoid, "void"}, {ErrVerifier, "verifier"}, {ErrRedeemed, "replayed"},
+		{ErrUnknown, "unknown"}, {ErrExpired, "expired"}, {ErrVoid, "void"}, {ErrVerifier, "verifier"}, {ErrRedeemed, resultReplayed},
 		{userpool.ErrSecretRequired, "secret_required"}, {userpool.ErrSecretWrong, "invalid_secret"},
 		{userpool.ErrBlocked, "blocked"}, {userpool.ErrRateLimited, "rate_limited"},
 	} {
@@ -57,5 +69,5 @@ func result(done Redeemed, err error) string {
 	if bad := (*userpool.InvalidError)(nil); errors.As(err, &bad) {
 		return "invalid_request"
 	}
-	return "error"
+	return resultError
 }

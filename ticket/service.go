@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/userpool"
 )
 
@@ -35,6 +36,7 @@ type Config struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics *Metrics
+	Audit   *audit.Tally // counts what is refused
 }
 
 // Service issues and redeems tickets. It is safe for concurrent use.
@@ -44,6 +46,7 @@ type Service struct {
 	now      func() time.Time
 	log      *slog.Logger
 	metrics  *Metrics
+	audit    *audit.Tally
 	issues   *userpool.Limiter[string]     // by pool and user
 	failures *userpool.Limiter[netip.Addr] // by address
 }
@@ -51,7 +54,7 @@ type Service struct {
 // NewService returns a Service.
 func NewService(c Config) *Service {
 	return &Service{
-		store: c.Store, pools: c.Pools, now: c.Now, log: c.Log, metrics: c.Metrics,
+		store: c.Store, pools: c.Pools, now: c.Now, log: c.Log, metrics: c.Metrics, audit: c.Audit,
 		issues:   userpool.NewLimiter[string](issuesPerMinute),
 		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
 	}
@@ -160,7 +163,11 @@ type Attempt struct {
 func (s *Service) Redeem(ctx context.Context, pool userpool.Pool, a Attempt) (Redeemed, error) {
 	now := s.now()
 	done, proved, err := s.redeem(ctx, pool, a, now)
-	s.metrics.redeemed.WithLabelValues(pool.ID, result(done, err)).Inc()
+	how := result(done, err)
+	s.metrics.redeemed.WithLabelValues(pool.ID, how).Inc()
+	if how != resultOK {
+		s.note(pool, a, now, done, how)
+	}
 	switch {
 	case err == nil && !done.Repeated:
 		s.metrics.age.Observe(done.Ticket.AgeRatio(now))
@@ -170,6 +177,29 @@ func (s *Service) Redeem(ctx context.Context, pool userpool.Pool, a Attempt) (Re
 		s.failures.Count(userpool.AddrKey(a.Addr), now)
 	}
 	return done, err
+}
+
+// note counts what was no fresh success. A replay that revoked a token has its
+// event already, which the store wrote with the revocation.
+func (s *Service) note(pool userpool.Pool, a Attempt, now time.Time, done Redeemed, how string) {
+	e := audit.Event{
+		At: now, Type: audit.RedeemRefused, PoolID: pool.ID, UserID: done.Ticket.UserID,
+		By: audit.Actor{Role: audit.Caller, Addr: userpool.AddrKey(a.Addr)},
+	}
+	switch {
+	case done.Revoked:
+		s.metrics.revoked.WithLabelValues(pool.ID).Inc()
+		return
+	case how == resultError:
+		return
+	case how == resultRepeated:
+		e.Type = audit.TicketRepeated
+	case how == resultReplayed:
+		e.Type, e.Detail = audit.TicketReplayed, map[string]string{audit.Revoked: "false"}
+	default:
+		e.Detail = map[string]string{audit.Reason: how}
+	}
+	s.audit.Count(e)
 }
 
 func (s *Service) redeem(ctx context.Context, pool userpool.Pool, a Attempt, now time.Time) (done Redeemed, proved bool, err error) {

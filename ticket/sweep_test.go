@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"app2wxapp/audit"
 	"app2wxapp/ticket"
 )
 
@@ -55,7 +56,7 @@ func (s *litter) failWith(err error) {
 
 func sweeper(s ticket.Store, log io.Writer) *ticket.Service {
 	return ticket.NewService(ticket.Config{
-		Store: s, Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Metrics: ticket.NewMetrics(prometheus.NewRegistry()),
+		Store: s, Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Metrics: ticket.NewMetrics(prometheus.NewRegistry()), Audit: audit.NewTally(),
 	})
 }
 

@@ -27,8 +27,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/userpool"
 )
 
@@ -138,6 +140,15 @@ type Redemption struct {
 	RevokeOnReplay bool
 }
 
+// Replayed returns the event of an attempt that turned out to be a replay of
+// what was redeemed before.
+func (r Redemption) Replayed(before Redeemed) audit.Event {
+	return audit.Event{
+		At: r.Now, Type: audit.TicketReplayed, PoolID: r.PoolID, UserID: before.Ticket.UserID, By: audit.Actor{Role: audit.Caller, Addr: r.Addr},
+		Detail: map[string]string{audit.Revoked: strconv.FormatBool(before.Revoked), audit.JTI: before.JTI},
+	}
+}
+
 // Redeemed is what a redemption gave.
 type Redeemed struct {
 	Ticket   Ticket
@@ -169,14 +180,15 @@ type Store interface {
 	// ExpiresAt on, userpool.ErrBlocked, and ErrVoid.
 	//
 	// A ticket that is redeemed already gives ErrRedeemed, with Ticket and JTI
-	// of the first success, and revokes that token if r says so; unless
-	// r.Idempotency is that of the first success and the ticket has not
-	// expired: then the first answer is returned again, Repeated, if the user
-	// may still come in.
+	// of the first success, and revokes that token if r says so, which is once
+	// and writes the event r.Replayed; unless r.Idempotency is that of the first
+	// success and the ticket has not expired: then the first answer is returned
+	// again, Repeated, if the user may still come in.
 	RedeemTicket(ctx context.Context, r Redemption) (Redeemed, error)
 
 	// SweepTickets deletes up to limit tickets whose end is RetainFor or more
-	// before now, and deny-list entries of tokens that have expired. It returns
-	// how many it deleted.
+	// before now, deny-list entries of tokens that have expired, and audit
+	// events that are audit.RetainFor old, but for the newest. It returns how
+	// many it deleted.
 	SweepTickets(ctx context.Context, now time.Time, limit int) (int, error)
 }

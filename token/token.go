@@ -21,11 +21,13 @@ package token
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"sync"
 	"time"
 
+	"app2wxapp/quote"
 	"app2wxapp/userpool"
 )
 
@@ -79,8 +81,8 @@ type Token struct {
 	ExpiresAt time.Time
 }
 
-// payload is the claims set in the order in which it is written. The four
-// pointers are nil in a token that Authing made.
+// payload is a claims set as it is read. The four pointers are nil in a token
+// that Authing made.
 type payload struct {
 	Data struct {
 		UnionID  string `json:"unionid"`
@@ -118,18 +120,27 @@ func (s *Service) Issue(ctx context.Context, pool userpool.Pool, user userpool.U
 		return Token{}, fmt.Errorf("issue token: %w", err)
 	}
 	t := Token{IssuedAt: stamp.IssuedAt.UTC().Truncate(time.Second), ExpiresAt: stamp.ExpiresAt.UTC().Truncate(time.Second)}
-	p := &payload{
-		IssuedAt:  t.IssuedAt.Unix(),
-		ExpiresAt: t.ExpiresAt.Unix(),
-		Issuer:    &s.issuer,
-		ID:        &stamp.ID,
-	}
-	p.Data.UnionID, p.Data.ID, p.Data.ClientID = user.UnionID, user.ID, pool.ID
-	p.Subject, p.Audience = &p.Data.ID, &p.Data.ClientID
-	if t.Raw, err = seal(k, p); err != nil {
+	claims := s.appendClaims(make([]byte, 0, 512), pool.ID, user, stamp.ID, t)
+	if t.Raw, err = seal(k, claims); err != nil {
 		return Token{}, fmt.Errorf("issue token: %w", err)
 	}
 	return t, nil
+}
+
+// appendClaims appends the payload as JSON. It is written by hand because it is
+// part of every login.
+func (s *Service) appendClaims(b []byte, poolID string, user userpool.User, jti string, t Token) []byte {
+	text := func(before, value string) { b = quote.Append(append(b, before...), value) }
+	text(`{"data":{"unionid":`, user.UnionID)
+	text(`,"id":`, user.ID)
+	text(`,"clientId":`, poolID)
+	b = strconv.AppendInt(append(b, `},"iat":`...), t.IssuedAt.Unix(), 10)
+	b = strconv.AppendInt(append(b, `,"exp":`...), t.ExpiresAt.Unix(), 10)
+	text(`,"iss":`, s.issuer)
+	text(`,"sub":`, user.ID)
+	text(`,"aud":`, poolID)
+	text(`,"jti":`, jti)
+	return append(b, '}')
 }
 
 // Prepare makes sure that there is a key for the algorithm, so that the first
@@ -153,14 +164,14 @@ func (s *Service) signingKey(ctx context.Context, pool userpool.Pool) (key, erro
 	return hmacKeyOf(pool)
 }
 
+// buffers are memory for tokens that are being made.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // seal returns the claims as a token signed with k.
-func seal(k key, p *payload) (string, error) {
-	claims, err := json.Marshal(p)
-	if err != nil {
-		return "", err
-	}
-	raw := make([]byte, 0, 1024) // most tokens fit
-	raw = append(raw, k.header()...)
+func seal(k key, claims []byte) (string, error) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	raw := append((*buf)[:0], k.header()...)
 	raw = append(raw, '.')
 	raw = encoding.AppendEncode(raw, claims)
 	sig, err := k.sign(raw)
@@ -168,5 +179,6 @@ func seal(k key, p *payload) (string, error) {
 		return "", err
 	}
 	raw = append(raw, '.')
-	return string(encoding.AppendEncode(raw, sig)), nil
+	*buf = encoding.AppendEncode(raw, sig)
+	return string(*buf), nil
 }

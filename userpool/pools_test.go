@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/userpool"
 )
 
@@ -125,7 +126,7 @@ func (s *slowPool) Pool(ctx context.Context, id string) (userpool.Pool, error) {
 	return p, err
 }
 
-func (s *slowPool) UpdatePool(ctx context.Context, id string, change func(*userpool.Pool) error) (userpool.Pool, error) {
+func (s *slowPool) UpdatePool(ctx context.Context, id string, change func(*userpool.Pool) (audit.Event, error)) (userpool.Pool, error) {
 	p, err := s.Store.UpdatePool(ctx, id, change)
 	s.updates.Add(1)
 	return p, err
@@ -161,7 +162,7 @@ func TestPoolIsNeverStale(t *testing.T) {
 // lostAnswer is a store whose answer to UpdatePool is lost.
 type lostAnswer struct{ userpool.Store }
 
-func (s lostAnswer) UpdatePool(ctx context.Context, id string, change func(*userpool.Pool) error) (userpool.Pool, error) {
+func (s lostAnswer) UpdatePool(ctx context.Context, id string, change func(*userpool.Pool) (audit.Event, error)) (userpool.Pool, error) {
 	if p, err := s.Store.UpdatePool(ctx, id, change); err != nil {
 		return p, err
 	}

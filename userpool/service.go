@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"app2wxapp/audit"
 )
 
 // Config is what a Service is made of; every field is required.
@@ -101,7 +105,8 @@ func (s *Service) CreatePool(ctx context.Context, n NewPool) (Pool, Secret, erro
 	now := s.now()
 	kept, secret := newPoolSecret(now)
 	p := Pool{ID: n.ID, Settings: n.Settings, JWTSecret: n.JWTSecret, Secrets: []PoolSecret{kept}, CreatedAt: now, UpdatedAt: now}
-	if err := s.store.CreatePool(ctx, p); err != nil {
+	made := audit.Event{At: now, Type: audit.PoolCreated, PoolID: p.ID, By: audit.By(ctx)}
+	if err := s.store.CreatePool(ctx, p, made); err != nil {
 		return Pool{}, "", err
 	}
 	return p, secret, nil
@@ -116,11 +121,16 @@ func newPoolSecret(now time.Time) (PoolSecret, Secret) {
 // error of change is returned as it is, a setting that cannot be is an
 // *InvalidError; either changes nothing.
 func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settings) error) (Pool, error) {
-	return s.updatePool(ctx, id, func(p *Pool) error {
+	return s.updatePool(ctx, id, func(p *Pool) (e audit.Event, err error) {
+		old := p.Settings
+		old.AllowedApps = slices.Clone(old.AllowedApps) // change may write to it
 		if err := change(&p.Settings); err != nil {
-			return err
+			return e, err
 		}
-		return p.Validate()
+		if changed := old.changed(p.Settings); len(changed) > 0 {
+			e = audit.Event{Type: audit.PoolChanged, Detail: map[string]string{audit.Settings: strings.Join(changed, ",")}}
+		}
+		return e, p.Validate()
 	})
 }
 
@@ -128,19 +138,19 @@ func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settin
 // be had again. It returns ErrSecretLimit if there are MaxSecrets already.
 func (s *Service) AddSecret(ctx context.Context, poolID string) (PoolSecret, Secret, error) {
 	kept, secret := newPoolSecret(s.now())
-	_, err := s.updatePool(ctx, poolID, func(p *Pool) error {
+	_, err := s.updatePool(ctx, poolID, func(p *Pool) (audit.Event, error) {
 		if len(p.Secrets) >= MaxSecrets {
-			return ErrSecretLimit
+			return audit.Event{}, ErrSecretLimit
 		}
 		p.Secrets = append(p.Secrets, kept)
-		return nil
+		return audit.Event{Type: audit.SecretAdded, Detail: map[string]string{audit.SecretID: kept.ID}}, nil
 	})
 	return kept, secret, err
 }
 
 // DeleteSecret ends a live secret, or returns ErrSecretNotFound.
 func (s *Service) DeleteSecret(ctx context.Context, poolID, secretID string) error {
-	_, err := s.updatePool(ctx, poolID, func(p *Pool) error {
+	_, err := s.updatePool(ctx, poolID, func(p *Pool) (audit.Event, error) {
 		kept := make([]PoolSecret, 0, len(p.Secrets))
 		for _, live := range p.Secrets {
 			if live.ID != secretID {
@@ -148,22 +158,26 @@ func (s *Service) DeleteSecret(ctx context.Context, poolID, secretID string) err
 			}
 		}
 		if len(kept) == len(p.Secrets) {
-			return ErrSecretNotFound
+			return audit.Event{}, ErrSecretNotFound
 		}
 		p.Secrets = kept
-		return nil
+		return audit.Event{Type: audit.SecretDeleted, Detail: map[string]string{audit.SecretID: secretID}}, nil
 	})
 	return err
 }
 
-func (s *Service) updatePool(ctx context.Context, id string, change func(*Pool) error) (Pool, error) {
+// updatePool changes a pool. Of the event change says what happened; the rest is
+// filled in here.
+func (s *Service) updatePool(ctx context.Context, id string, change func(*Pool) (audit.Event, error)) (Pool, error) {
 	if !ValidID(id) {
 		return Pool{}, ErrPoolNotFound
 	}
 	now := s.now()
-	p, err := s.store.UpdatePool(ctx, id, func(p *Pool) error {
+	p, err := s.store.UpdatePool(ctx, id, func(p *Pool) (audit.Event, error) {
 		p.UpdatedAt = now
-		return change(p)
+		e, err := change(p)
+		e.At, e.PoolID, e.By = now, id, audit.By(ctx)
+		return e, err
 	})
 	if err != nil {
 		return Pool{}, err
@@ -281,7 +295,11 @@ func (s *Service) whichMissing(ctx context.Context, poolID string, err error) er
 // SetBlocked blocks a user or lets them in again. Blocking ends the user's live
 // tickets and tokens for good; a later unblocking does not bring them back.
 func (s *Service) SetBlocked(ctx context.Context, poolID, id string, blocked bool) (User, error) {
-	return s.updateUser(ctx, poolID, id, func(u *User, now time.Time) {
+	event := audit.UserUnblocked
+	if blocked {
+		event = audit.UserBlocked
+	}
+	return s.updateUser(ctx, poolID, id, event, func(u *User, now time.Time) {
 		u.Blocked = blocked
 		if blocked {
 			u.endSessions(now)
@@ -291,7 +309,7 @@ func (s *Service) SetBlocked(ctx context.Context, poolID, id string, blocked boo
 
 // SignOut ends every live ticket and token of the user.
 func (s *Service) SignOut(ctx context.Context, poolID, id string) (User, error) {
-	return s.updateUser(ctx, poolID, id, (*User).endSessions)
+	return s.updateUser(ctx, poolID, id, audit.UserSignedOut, (*User).endSessions)
 }
 
 // endSessions voids what was issued up to now. It never takes back an earlier
@@ -303,15 +321,15 @@ func (u *User) endSessions(now time.Time) {
 	}
 }
 
-func (s *Service) updateUser(ctx context.Context, poolID, id string, change func(*User, time.Time)) (User, error) {
+func (s *Service) updateUser(ctx context.Context, poolID, id string, event audit.Type, change func(*User, time.Time)) (User, error) {
 	if !ValidID(poolID) || !ValidID(id) {
 		return User{}, s.whichMissing(ctx, poolID, ErrUserNotFound)
 	}
 	now := s.now()
-	u, err := s.store.UpdateUser(ctx, poolID, id, func(u *User) error {
+	u, err := s.store.UpdateUser(ctx, poolID, id, func(u *User) (audit.Event, error) {
 		u.UpdatedAt = now
 		change(u, now)
-		return nil
+		return audit.Event{At: now, Type: event, PoolID: poolID, UserID: id, By: audit.By(ctx)}, nil
 	})
 	return u, s.whichMissing(ctx, poolID, err)
 }

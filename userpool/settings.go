@@ -2,6 +2,7 @@ package userpool
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -53,6 +54,26 @@ func (s Settings) Validate() error {
 		}
 	}
 	return nil
+}
+
+// changed returns the names on the wire of the settings that differ in to.
+func (s Settings) changed(to Settings) (names []string) {
+	for _, of := range []struct {
+		name string
+		same bool
+	}{
+		{"name", s.Name == to.Name}, {"appId", s.AppID == to.AppID}, {"appSecret", s.AppSecret == to.AppSecret},
+		{"secretRequired", s.SecretOptional == to.SecretOptional}, {"ticketTTL", s.TicketLife() == to.TicketLife()},
+		{"pkceRequired", s.PKCERequired == to.PKCERequired}, {"responseFormat", s.Envelope == to.Envelope},
+		{"revokeOnReplay", s.KeepOnReplay == to.KeepOnReplay}, {"tokenTTL", s.TokenLife() == to.TokenLife()},
+		{"tokenAlg", s.Alg() == to.Alg()}, {"signup", s.Signup == to.Signup}, {"matchPhone", s.MatchPhone == to.MatchPhone},
+		{"phoneRequired", s.PhoneRequired == to.PhoneRequired}, {"allowedApps", slices.Equal(s.AllowedApps, to.AllowedApps)},
+	} {
+		if !of.same {
+			names = append(names, of.name)
+		}
+	}
+	return names
 }
 
 // validCredential tells whether s can be an AppID or AppSecret: WeChat has

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"app2wxapp/audit"
 )
 
 // RegisterMethod is Authing's name for users who came by this flow.
@@ -53,7 +55,10 @@ func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) 
 	u, err := in.resolve(found)
 	switch {
 	case err == nil:
-		u, err = s.store.PutUser(ctx, pool.ID, in.keys, in.resolve)
+		u, err = s.store.PutUser(ctx, pool.ID, in.keys, func(m Matches) (User, audit.Event, error) {
+			u, err := in.resolve(m)
+			return u, in.event(audit.By(ctx)), err
+		})
 	case errors.Is(err, ErrUnchanged):
 		err = nil
 	}
@@ -233,6 +238,21 @@ func (in *signIn) mayBe(u User) bool {
 		return false
 	}
 	return u.OpenID(in.keys.Identity.AppID) == ""
+}
+
+// event returns what the audit trail keeps of what resolve found: a phone that
+// let somebody in, or that replaced another. No more than one of them is true.
+func (in *signIn) event(by audit.Actor) audit.Event {
+	e := audit.Event{At: in.now, PoolID: in.pool.ID, UserID: in.user.ID, By: by}
+	switch {
+	case in.matchedPhone:
+		e.Type = audit.UserPhoneMatched
+	case in.changedPhone:
+		e.Type = audit.UserPhoneChanged
+	default:
+		return audit.Event{}
+	}
+	return e
 }
 
 // report logs what an operator should know, without personal data.

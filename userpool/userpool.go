@@ -11,8 +11,8 @@
 //	matches by phone ──▶ a new user, if the pool's signup is open
 //
 // Service.Authenticate tells whether a caller may redeem: it checks the pool
-// secret. The package imports nothing of this program and knows neither HTTP
-// nor databases; Store and WeChat are what it asks of them.
+// secret. The package imports nothing of this program but audit, and knows
+// neither HTTP nor databases; Store and WeChat are what it asks of them.
 package userpool
 
 import (
@@ -22,6 +22,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"app2wxapp/audit"
 )
 
 // Defaults of a pool's settings; the zero value of each setting means these.
@@ -216,10 +218,11 @@ type Matches struct {
 
 // Store keeps pools and users. Methods that take a function call it inside the
 // transaction and may call it more than once; an error from it is returned as
-// it is and changes nothing.
+// it is and changes nothing. An event is written in the transaction of the
+// change that it tells of; the zero Event is none.
 type Store interface {
 	// CreatePool stores the pool, or returns ErrPoolExists.
-	CreatePool(ctx context.Context, p Pool) error
+	CreatePool(ctx context.Context, p Pool, e audit.Event) error
 	// Pool returns the pool, or ErrPoolNotFound. It is called with every request,
 	// so a store keeps what it has read: the caller must not change what the pool
 	// refers to. A change made through this store is seen by every call that
@@ -229,7 +232,7 @@ type Store interface {
 	Pools(ctx context.Context, after string, limit int) ([]Pool, error)
 	// UpdatePool reads the pool, lets change alter it and writes it back, as
 	// one step.
-	UpdatePool(ctx context.Context, id string, change func(*Pool) error) (Pool, error)
+	UpdatePool(ctx context.Context, id string, change func(*Pool) (audit.Event, error)) (Pool, error)
 	// TouchSecrets keeps the secrets' times of last use, by secret id; a time
 	// older than the stored one changes nothing.
 	TouchSecrets(ctx context.Context, poolID string, used map[string]time.Time) error
@@ -245,10 +248,10 @@ type Store interface {
 	// it under its id and every key that it has, as one step. A resolved user
 	// without changes is resolve's to report: it returns ErrUnchanged, which
 	// PutUser returns.
-	PutUser(ctx context.Context, poolID string, k Keys, resolve func(Matches) (User, error)) (User, error)
+	PutUser(ctx context.Context, poolID string, k Keys, resolve func(Matches) (User, audit.Event, error)) (User, error)
 	// UpdateUser reads the user, lets change alter it and writes it back, as
 	// one step.
-	UpdateUser(ctx context.Context, poolID, id string, change func(*User) error) (User, error)
+	UpdateUser(ctx context.Context, poolID, id string, change func(*User) (audit.Event, error)) (User, error)
 }
 
 // App is a mini program's credentials at WeChat.

@@ -28,10 +28,10 @@ type request struct {
 	hide   []string // what an error must not show
 }
 
-// do makes the call once, with hc, and returns WeChat's answer. Errcode is
+// do makes the call once and returns WeChat's answer. Errcode is
 // looked at before the answer is decoded, and check before it is returned. With
 // maxInFlight calls of the mini program under way it makes none.
-func do[A any](ctx context.Context, c *Client, hc *http.Client, r request, check func(A) error) (A, error) {
+func do[A any](ctx context.Context, c *Client, r request, check func(A) error) (A, error) {
 	if !c.inFlight.begin(r.app) {
 		c.observe(r.api, ResultLimited, 0)
 		var zero A
@@ -42,15 +42,15 @@ func do[A any](ctx context.Context, c *Client, hc *http.Client, r request, check
 	defer cancel()
 
 	start := c.now()
-	a, err := exchange(ctx, c, hc, r, check)
+	a, err := exchange(ctx, c, r, check)
 	c.observe(r.api, resultOf(err), c.now().Sub(start))
 	return a, err
 }
 
 // exchange is do without the measuring.
-func exchange[A any](ctx context.Context, c *Client, hc *http.Client, r request, check func(A) error) (A, error) {
+func exchange[A any](ctx context.Context, c *Client, r request, check func(A) error) (A, error) {
 	var zero, a A
-	body, err := c.send(ctx, hc, r)
+	body, err := c.send(ctx, r)
 	if err != nil {
 		return zero, unavailable(r.api, err)
 	}
@@ -76,12 +76,12 @@ func exchange[A any](ctx context.Context, c *Client, hc *http.Client, r request,
 
 // send returns the body of an HTTP 200 answer, whatever its content type:
 // jscode2session says text/plain. Its errors can be shown.
-func (c *Client) send(ctx context.Context, hc *http.Client, r request) ([]byte, error) {
+func (c *Client) send(ctx context.Context, r request) ([]byte, error) {
 	req, err := c.newRequest(ctx, r)
 	if err != nil {
 		return nil, cause(err)
 	}
-	resp, err := hc.Do(req)
+	resp, err := c.http.RoundTrip(req)
 	if err != nil {
 		return nil, cause(err)
 	}
@@ -106,20 +106,29 @@ func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, erro
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
 	}
-	if r.body == nil {
-		return http.NewRequestWithContext(ctx, r.method, target, nil)
+	var body []byte
+	if r.body != nil {
+		var err error
+		if body, err = json.Marshal(r.body); err != nil {
+			return nil, err
+		}
 	}
-	b, err := json.Marshal(r.body)
+	req, err := http.NewRequestWithContext(ctx, r.method, target, once{bytes.NewReader(body)})
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target, bytes.NewReader(b))
-	if err != nil {
-		return nil, err
+	if r.body != nil {
+		req.ContentLength = int64(len(body))
+		req.Header.Set("Content-Type", "application/json")
 	}
-	req.Header.Set("Content-Type", "application/json")
 	return req, nil
 }
+
+// once is a body that net/http cannot send a second time. It would silently
+// repeat a GET, and a POST of which it wrote nothing yet, when a reused
+// connection dies; jscode2session is a GET that spends a code. Of an empty body
+// nothing is sent.
+type once struct{ io.Reader }
 
 var (
 	errBroken  = errors.New("no HTTP answer")

@@ -41,7 +41,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(500, []byte(`<html>`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		c := New(Config{BaseURL: "https://wechat.invalid"})
-		c.login.Transport, c.http.Transport = saying{status, body}, saying{status, body}
+		c.http = saying{status, body}
 		app := userpool.App{ID: "wx1", Secret: "planted-secret"}
 		s, err := c.Code2Session(context.Background(), app, "planted-code")
 		if err == nil && (!wellFormedID(s.OpenID) || s.UnionID != "" && !wellFormedID(s.UnionID)) {

@@ -58,7 +58,7 @@ func (c *Client) Phone(ctx context.Context, app userpool.App, openID, code strin
 func (c *Client) phoneWith(ctx context.Context, app userpool.App, token, openID, code string) (userpool.Phone, error) {
 	var phone userpool.Phone
 	now := c.now()
-	_, err := do(ctx, c, c.http, request{
+	_, err := do(ctx, c, request{
 		api:    GetUserPhoneNumber,
 		app:    app.ID,
 		method: http.MethodPost,

@@ -138,7 +138,7 @@ func (a accessToken) life() time.Duration {
 //
 // WeChat's page: api_getstableaccesstoken.
 func (c *Client) fetchToken(ctx context.Context, app userpool.App) (accessToken, error) {
-	return do(ctx, c, c.http, request{
+	return do(ctx, c, request{
 		api:    StableToken,
 		app:    app.ID,
 		method: http.MethodPost,

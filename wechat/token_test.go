@@ -316,7 +316,6 @@ func TestLongToken(t *testing.T) {
 	srv := httptest.NewServer(sb)
 	defer srv.Close()
 	c := wechat.New(wechat.Config{BaseURL: srv.URL + "/"})
-	defer c.Close()
 	_, err := c.Phone(context.Background(), app, sandbox.OpenID(app.ID, "bob"), sb.PhoneCode(app.ID, "bob", "13800138000"))
 	if n := len(sb.Calls(sandbox.Phone)[0].Query.Get("access_token")); err != nil || n != 512 {
 		t.Errorf("token of %d characters: %v", n, err)

@@ -40,6 +40,9 @@ const (
 	DefaultTimeout = 5 * time.Second
 
 	connectTimeout = 2 * time.Second
+	// idleTimeout is short: a call on a connection that WeChat has just closed
+	// fails, and is not made again.
+	idleTimeout = 5 * time.Second
 )
 
 // The three calls, as Config.Observe and Error name them.
@@ -76,8 +79,7 @@ type Client struct {
 	now     func() time.Time
 	observe func(api, result string, took time.Duration)
 
-	login    *http.Client // jscode2session only
-	http     *http.Client // the others
+	http     http.RoundTripper // follows no redirect
 	tokens   tokens
 	inFlight inFlight
 }
@@ -91,8 +93,7 @@ func New(cfg Config) *Client {
 		timeout: cfg.Timeout,
 		now:     cfg.Now,
 		observe: cfg.Observe,
-		login:   newHTTPClient(),
-		http:    newHTTPClient(),
+		http:    newTransport(),
 	}
 	if c.baseURL == "" {
 		c.baseURL = DefaultBaseURL
@@ -106,36 +107,21 @@ func New(cfg Config) *Client {
 	if c.observe == nil {
 		c.observe = func(string, string, time.Duration) {}
 	}
-	// net/http silently sends a GET again when a reused connection dies before
-	// the first byte of the answer, and jscode2session is a GET that spends a
-	// code. A connection of its own for each call is never a reused one.
-	c.login.Transport.(*http.Transport).DisableKeepAlives = true
 	return c
 }
 
-// newHTTPClient returns a client that follows no redirect: Go would send the
-// old URL, AppSecret and all, as Referer. It takes no proxy from the
-// environment, as that would be told the same URLs where BaseURL is plain http.
-func newHTTPClient() *http.Client {
-	return &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:    connectTimeout,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: maxBody,
-			MaxIdleConnsPerHost:    32,
-			IdleConnTimeout:        time.Minute,
-		},
+// newTransport returns a transport without a proxy from the environment, which
+// would be told URLs with the AppSecret where BaseURL is plain http.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    connectTimeout,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxBody,
+		MaxIdleConnsPerHost:    maxInFlight,
+		IdleConnTimeout:        idleTimeout,
 	}
-}
-
-// Close closes idle connections. Calls in flight go on, and the client can be
-// used afterwards.
-func (c *Client) Close() {
-	c.login.CloseIdleConnections()
-	c.http.CloseIdleConnections()
 }
 
 // session is WeChat's answer to jscode2session. It leaves session_key out: we
@@ -153,7 +139,7 @@ func (c *Client) Code2Session(ctx context.Context, app userpool.App, code string
 	if err := checkInput(JSCode2Session, app, code); err != nil {
 		return userpool.Session{}, err
 	}
-	s, err := do(ctx, c, c.login, request{
+	s, err := do(ctx, c, request{
 		api:    JSCode2Session,
 		app:    app.ID,
 		method: http.MethodGet,

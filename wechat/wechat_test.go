@@ -67,7 +67,6 @@ func newWorld(t *testing.T, timeout time.Duration, around func(http.Handler) htt
 	t.Cleanup(srv.Close)
 	w.url = srv.URL
 	w.client = wechat.New(wechat.Config{BaseURL: srv.URL, Timeout: timeout, Now: w.Now, Observe: w.observe})
-	t.Cleanup(w.client.Close)
 	t.Cleanup(func() {
 		if u := w.sandbox.Unknown(); len(u) > 0 {
 			t.Errorf("requests for what WeChat does not have: %q", u)

@@ -1,5 +1,5 @@
 // Package admin is the operator's API, contract section 5: pools with their
-// settings and secrets, and the users of a pool. It is served on the admin
+// settings and secrets, the users of a pool, and the audit trail. It is served on the admin
 // listener only and asks for the admin token.
 package admin
 
@@ -16,6 +16,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"app2wxapp/audit"
 	"app2wxapp/bridge/wire"
 	"app2wxapp/userpool"
 )
@@ -40,6 +41,9 @@ type Config struct {
 	Tokens Tokens
 	Token  userpool.Secret // what callers show as Bearer
 	Now    func() time.Time
+	Events audit.Store
+	// Failures counts calls without the token.
+	Failures *audit.Tally
 }
 
 // API is the handlers.
@@ -49,6 +53,8 @@ type API struct {
 	token    [sha256.Size]byte
 	now      func() time.Time
 	failures *userpool.Limiter[netip.Addr]
+	events   audit.Store
+	failed   *audit.Tally
 }
 
 // New returns an API.
@@ -56,20 +62,24 @@ func New(c Config) *API {
 	return &API{
 		pools: c.Pools, tokens: c.Tokens, token: sha256.Sum256([]byte(c.Token)), now: c.Now,
 		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
+		events:   c.Events, failed: c.Failures,
 	}
 }
 
-// Authenticate lets calls with the admin token pass.
+// Authenticate lets calls with the admin token pass, as an operator's.
 func (a *API) Authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		now := a.now()
-		addr, _ := netip.ParseAddr(c.RealIP())
-		addr = userpool.AddrKey(addr)
+		from, _ := netip.ParseAddr(c.RealIP())
 		scheme, shown, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
 		sum := sha256.Sum256([]byte(strings.TrimSpace(shown)))
 		if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1 {
+			ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.Operator, Addr: from.Unmap()})
+			c.SetRequest(c.Request().WithContext(ctx))
 			return next(c)
 		}
+		addr := userpool.AddrKey(from)
+		a.failed.Count(audit.Event{At: now, Type: audit.AdminLoginFailed, By: audit.Actor{Role: audit.Caller, Addr: addr}})
 		if err := a.failures.Check(addr, now); err != nil {
 			return err
 		}

@@ -19,6 +19,8 @@ var calls = []struct{ method, path string }{
 	{"GET", "/admin/v1/pools/p/users/u"},
 	{"PATCH", "/admin/v1/pools/p/users/u"},
 	{"POST", "/admin/v1/pools/p/users/u/revoke"},
+	{"GET", "/admin/v1/audit"},
+	{"GET", "/admin/v1/audit/verify"},
 }
 
 // Every call asks for the token, before it looks at anything else.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -60,46 +61,57 @@ func ReadStrict(r *http.Request, f Fields) error {
 }
 
 func read(r *http.Request, f Fields, strict bool) error {
-	body, err := readBody(r)
-	if err != nil || len(body) == 0 {
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	d.body.Reset()
+	if err := readBody(r, &d.body); err != nil || d.body.Len() == 0 {
 		return err
 	}
-	return decode(body, f, strict)
+	return d.decode(f, strict)
 }
 
-func readBody(r *http.Request) ([]byte, error) {
+var decoders = sync.Pool{New: func() any { return &decoder{Decoder: new(jsontext.Decoder)} }}
+
+// readBody reads the request's body, and checks what is said of it if it is not
+// empty.
+func readBody(r *http.Request, body *bytes.Buffer) error {
 	if r.ContentLength > MaxBody {
-		return nil, ErrTooLarge
+		return ErrTooLarge
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
-	if err != nil {
-		return nil, userpool.Invalid("body", "could not be read to its end", "读取不完整")
+	if _, err := body.ReadFrom(io.LimitReader(r.Body, MaxBody+1)); err != nil {
+		return userpool.Invalid("body", "could not be read to its end", "读取不完整")
 	}
-	if len(body) > MaxBody {
-		return nil, ErrTooLarge
+	if body.Len() > MaxBody {
+		return ErrTooLarge
 	}
-	if len(body) == 0 {
-		return nil, nil
+	if body.Len() == 0 {
+		return nil
 	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, ErrMediaType
+		return ErrMediaType
 	}
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	given := r.Header.Get("Content-Type")
+	if given == "application/json" {
+		return nil
+	}
+	media, params, err := mime.ParseMediaType(given)
 	patch := media == "application/merge-patch+json" && r.Method == http.MethodPatch // RFC 7396
 	if err != nil || media != "application/json" && !patch {
-		return nil, ErrMediaType
+		return ErrMediaType
 	}
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return nil, ErrMediaType
+		return ErrMediaType
 	}
-	return body, nil
+	return nil
 }
 
-func decode(body []byte, f Fields, strict bool) error {
-	d := decoder{Decoder: jsontext.NewDecoder(bytes.NewReader(body)), strict: strict}
-	if !utf8.Valid(body) {
+// decode reads the body, which it uses up.
+func (d *decoder) decode(f Fields, strict bool) error {
+	if !utf8.Valid(d.body.Bytes()) {
 		return errNotJSON
 	}
+	d.Reset(&d.body)
+	d.strict = strict
 	if d.PeekKind() != '{' {
 		return userpool.Invalid("body", "must be a JSON object", "必须为 JSON 对象")
 	}
@@ -122,6 +134,7 @@ var (
 // UTF-8 and lone surrogates.
 type decoder struct {
 	*jsontext.Decoder
+	body   bytes.Buffer
 	strict bool
 }
 

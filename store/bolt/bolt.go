@@ -14,12 +14,16 @@
 //	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
 //	revoked       8 bytes of expiry + jti                empty
 //	signing_keys  kid                                    private key, JSON
+//	meta          "audit"                                where the audit chain ends, JSON
+//	audit         event id                               event and SHA-256 of the row before, JSON
 //
 // Every record except meta's "schema" is sealed (package seal). Keys tell nothing
 // of a person: hashes, ids and HMACs. Tickets and users have keys in time
 // order, so that those who come together share a few hot pages; what a login
 // changes lies apart from the profile, in records small enough for many to a
-// page.
+// page. A redemption writes its ticket only: the user's record of access takes
+// the login in when it is written next, by the user's next ticket or at the
+// latest when this one is swept (tickets.go).
 //
 // Writes that wait at the same moment share one commit (commit.go). A record
 // that does not open, and an index entry without its user, is corruption:
@@ -27,6 +31,7 @@
 package bolt
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,11 +59,12 @@ const (
 	bucketTickets  = "tickets"
 	bucketRevoked  = "revoked"
 	bucketKeys     = "signing_keys"
+	bucketAudit    = "audit"
 )
 
 var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
-	bucketTickets, bucketRevoked, bucketKeys,
+	bucketTickets, bucketRevoked, bucketKeys, bucketAudit,
 }
 
 // lockTimeout is how long Open waits for another process to let go of the file.
@@ -88,13 +94,16 @@ type Store struct {
 	db     *bbolt.DB
 	keys   seal.DataKeys
 	sealer *seal.Sealer
-	epoch  []byte
+	epoch  string
 	clock  clock
 	pools  poolCache
 
 	queue  *queue
 	done   chan struct{}            // closed when the commit loop has ended
 	commit func(tx *bbolt.Tx) error // (*bbolt.Tx).Commit; tests make it fail
+
+	writes sync.Pool // of *write
+	views  sync.Pool // of *tx
 }
 
 // Exists tells whether there is a file at path.
@@ -119,6 +128,8 @@ func Open(c Config) (*Store, error) {
 		path: c.Path, key: c.Key, log: c.Log, metrics: newMetrics(c.Reg),
 		queue: newQueue(), done: make(chan struct{}), commit: (*bbolt.Tx).Commit, clock: clock{now: c.Now},
 	}
+	s.writes.New = func() any { return &write{done: make(chan error, 1)} }
+	s.views.New = func() any { return &tx{s: s, scratch: make([]byte, 0, scratchSize)} }
 	if err := s.attach(); err != nil {
 		return nil, err
 	}
@@ -187,13 +198,16 @@ func (s *Store) detach() error {
 func (s *Store) unlock(db *bbolt.DB) (err error) {
 	defer recovered(&err)
 	return db.Update(func(t *bbolt.Tx) error {
+		if err := addBuckets(t); err != nil {
+			return err
+		}
 		keys, err := readMeta(t, s.key)
 		if err != nil {
 			return err
 		}
 		s.keys, s.sealer = keys, seal.New(recordKeyID, keys.Record)
-		s.epoch, err = (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
-		if err == nil && len(s.epoch) == 0 {
+		s.epoch, _, err = (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
+		if err == nil && s.epoch == "" {
 			err = errors.New("the epoch is missing; restore a backup")
 		}
 		if err != nil {
@@ -205,41 +219,62 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 	})
 }
 
-// tx is a transaction on sealed records.
+// scratchSize is enough to open most records in.
+const scratchSize = 1024
+
+// tx is a transaction on sealed records. It is for one goroutine.
 type tx struct {
 	*bbolt.Tx
-	s      *Store
-	writes int
+	s       *Store
+	writes  int
+	cursors map[string]*bbolt.Cursor // of the writer, which looks often
+	key     []byte                   // scratch of userKey
+	plain   []byte                   // scratch of what is put
+	scratch []byte                   // of the sealer
 }
 
-// get returns the opened record, nil if there is none.
-func (t *tx) get(bucket string, key []byte) ([]byte, error) {
-	record := t.Bucket([]byte(bucket)).Get(key)
-	if record == nil {
-		return nil, nil
+// get returns the opened record, and whether there is one.
+func (t *tx) get(bucket string, key []byte) (record string, ok bool, err error) {
+	sealed := t.sealed(bucket, key)
+	if sealed == nil {
+		return "", false, nil
 	}
-	return t.open(bucket, key, record)
+	record, err = t.open(bucket, key, sealed)
+	return record, err == nil, err
 }
 
-func (t *tx) open(bucket string, key, record []byte) ([]byte, error) {
-	plain, err := t.s.sealer.Open(bucket, key, record)
+// sealed returns the record as it is stored, nil if there is none.
+func (t *tx) sealed(bucket string, key []byte) []byte {
+	if t.cursors == nil {
+		return t.Bucket([]byte(bucket)).Get(key)
+	}
+	c := t.cursors[bucket]
+	if c == nil {
+		c = t.Bucket([]byte(bucket)).Cursor()
+		t.cursors[bucket] = c
+	}
+	if k, v := c.Seek(key); bytes.Equal(k, key) {
+		return v
+	}
+	return nil
+}
+
+func (t *tx) open(bucket string, key, record []byte) (string, error) {
+	plain, err := t.s.sealer.Open(t.scratch, bucket, key, record)
 	if err != nil {
-		return nil, corrupt(bucket, err)
+		return "", corrupt(bucket, err)
 	}
-	if plain == nil {
-		plain = []byte{} // there is one, and it is empty
-	}
-	return plain, nil
+	return string(plain), nil
 }
 
 // put seals and stores a record.
 func (t *tx) put(bucket string, key, plain []byte) error {
 	t.writes++
 	b := t.Bucket([]byte(bucket))
-	if bucket == bucketTickets || bucket == bucketUsers {
+	if bucket == bucketTickets || bucket == bucketUsers || bucket == bucketAudit {
 		b.FillPercent = 0.9 // keys grow with time: pages fill from the left
 	}
-	return b.Put(key, t.s.sealer.Seal(bucket, key, plain))
+	return b.Put(key, t.s.sealer.Seal(t.scratch, bucket, key, plain))
 }
 
 func (t *tx) delete(bucket string, key []byte) error {
@@ -275,5 +310,8 @@ func (s *Store) view(read func(*tx) error) (err error) {
 		return fmt.Errorf("%w: %w", userpool.ErrUnavailable, err)
 	}
 	defer t.Rollback()
-	return read(&tx{Tx: t, s: s})
+	v := s.views.Get().(*tx)
+	defer s.views.Put(v)
+	v.Tx = t
+	return read(v)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"app2wxapp/audit"
 )
 
 // Nothing redeems twice whatever the clock does: that is a mark on the ticket.
@@ -60,9 +62,12 @@ func (s *Store) watchClock() error {
 		t.OnCommit(func() {
 			s.dbMu.Lock() // those who read look at the epoch, too
 			defer s.dbMu.Unlock()
-			s.epoch = epoch[:]
+			s.epoch = string(epoch[:])
 		})
-		return errors.Join(t.put(bucketMeta, []byte(metaEpoch), epoch[:]), t.putClock(now))
+		return errors.Join(t.put(bucketMeta, []byte(metaEpoch), epoch[:]), t.putClock(now), t.record(audit.Event{
+			At: now, Type: audit.ClockPutBack, By: audit.Actor{Role: audit.Program},
+			Detail: map[string]string{audit.LatestSeen: time.UnixMilli(mark).UTC().Format(time.RFC3339Nano)},
+		}))
 	})
 	if err == nil && putBack(now, mark) {
 		s.log.Error("store: the clock was put back; every ticket that was out is void, lest one that has expired lives again; check NTP",
@@ -87,12 +92,12 @@ func (t *tx) putClock(now time.Time) error {
 
 // clock returns the mark, 0 if there is none yet.
 func (t *tx) clock() (int64, error) {
-	b, err := t.get(bucketMeta, []byte(metaClock))
-	if err != nil || b == nil {
+	b, ok, err := t.get(bucketMeta, []byte(metaClock))
+	if err != nil || !ok {
 		return 0, err
 	}
 	if len(b) != 8 {
 		return 0, corrupt(bucketMeta, errors.New("the clock's mark has not 8 bytes"))
 	}
-	return int64(binary.BigEndian.Uint64(b)), nil // #nosec G115 -- putClock converted it the other way
+	return int64(binary.BigEndian.Uint64([]byte(b))), nil // #nosec G115 -- putClock converted it the other way
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/ticket"
 )
 
@@ -23,7 +24,7 @@ func newWatched(t *testing.T) *watched {
 	w := &watched{t: t, path: newPath(t)}
 	w.set(t0)
 	w.open()
-	check(t, w.CreatePool(ctx, testPool("p")))
+	check(t, w.CreatePool(ctx, testPool("p"), audit.Event{}))
 	check(t, w.CreateUser(ctx, testUser("a")))
 	return w
 }

@@ -15,7 +15,9 @@ type access struct {
 	blocked   bool
 	notBefore time.Time
 	logins    userpool.Logins
-	live      []liveTicket // oldest first
+	// live are the tickets that may be live, oldest first. One of them that has
+	// been redeemed is a login that logins lacks.
+	live []liveTicket
 }
 
 type liveTicket struct {
@@ -27,8 +29,9 @@ func (a access) of(u *userpool.User) {
 	u.Blocked, u.NotBefore, u.Logins = a.blocked, a.notBefore, a.logins
 }
 
-func (a access) encode() []byte {
-	var e record.Encoder
+// encode returns the record, in buf's memory if that is large enough.
+func (a access) encode(buf []byte) []byte {
+	e := record.Encoder(buf[:0])
 	e.Flag(a.blocked)
 	e.Time(a.notBefore)
 	e.Num(a.logins.Count)
@@ -42,16 +45,16 @@ func (a access) encode() []byte {
 	return e
 }
 
-func decodeAccess(b []byte) (access, error) {
-	d := record.NewDecoder(b)
+func decodeAccess(rec string) (access, error) {
+	d := record.NewDecoder(rec)
 	a := access{blocked: d.Flag(), notBefore: d.Time()}
 	a.logins.Count = d.Num()
 	a.logins.Last = d.Time()
-	a.logins.Addr, _ = netip.AddrFromSlice(d.Bytes())
+	a.logins.Addr = d.Addr()
 	if n := d.Count(); n > 0 {
 		a.live = make([]liveTicket, n)
 		for i := range a.live {
-			copy(a.live[i].key[:], d.Bytes())
+			copy(a.live[i].key[:], d.Text())
 			a.live[i].expiresAt = d.Time()
 		}
 	}
@@ -61,66 +64,70 @@ func decodeAccess(b []byte) (access, error) {
 // ticketRecord is a ticket and what became of it.
 type ticketRecord struct {
 	ticket.Ticket
-	epoch      []byte
+	epoch      string
 	void       bool
 	redeemedAt time.Time
 	jti        string
 	tokenEnd   time.Time
-	idem       []byte // SHA-256 of the Idempotency-Key, empty if none was sent
-	answer     []byte // the user as answered, kept if idem is
-	revoked    bool   // a replay put the token on the deny-list
+	idem       string     // SHA-256 of the Idempotency-Key, empty if none was sent
+	answer     string     // the user as answered, kept if idem is
+	revoked    bool       // a replay put the token on the deny-list
+	addr       netip.Addr // who redeemed it
 }
 
-func (t ticketRecord) encode() []byte {
-	var e record.Encoder
+// encode returns the record, in buf's memory if that is large enough.
+func (t ticketRecord) encode(buf []byte) []byte {
+	e := record.Encoder(buf[:0])
 	e.Text(t.PoolID)
 	e.Text(t.UserID)
 	e.Text(t.AppID)
 	e.Text(t.SourceApp)
 	e.Text(t.Challenge)
 	e.Time(t.ExpiresAt)
-	e.Bytes(t.epoch)
+	e.Text(t.epoch)
 	e.Flag(t.void)
 	e.Time(t.redeemedAt)
 	e.Text(t.jti)
 	e.Time(t.tokenEnd)
-	e.Bytes(t.idem)
-	e.Bytes(t.answer)
+	e.Text(t.idem)
+	e.Text(t.answer)
 	e.Flag(t.revoked)
+	e.Bytes(t.addr.AsSlice())
 	return e
 }
 
-func decodeTicket(key ticket.Key, b []byte) (ticketRecord, error) {
-	d := record.NewDecoder(b)
+func decodeTicket(key ticket.Key, rec string) (ticketRecord, error) {
+	d := record.NewDecoder(rec)
 	t := ticketRecord{Ticket: ticket.Ticket{
 		Key: key, PoolID: d.Text(), UserID: d.Text(), AppID: d.Text(), SourceApp: d.Text(), Challenge: d.Text(), ExpiresAt: d.Time(),
 	}}
-	t.epoch = d.Bytes()
+	t.epoch = d.Text()
 	t.void = d.Flag()
 	t.redeemedAt = d.Time()
 	t.jti = d.Text()
 	t.tokenEnd = d.Time()
-	t.idem = d.Bytes()
-	t.answer = d.Bytes()
+	t.idem = d.Text()
+	t.answer = d.Text()
 	t.revoked = d.Flag()
+	t.addr = d.Addr()
 	return t, d.Err
 }
 
 // encodeAnswer codes a user as a redemption answered, login included.
-func encodeAnswer(u userpool.User) []byte {
+func encodeAnswer(u userpool.User) string {
 	var e record.Encoder
 	e.Bytes(record.EncodeUser(u))
-	e.Bytes(access{blocked: u.Blocked, notBefore: u.NotBefore, logins: u.Logins}.encode())
-	return e
+	e.Bytes(access{blocked: u.Blocked, notBefore: u.NotBefore, logins: u.Logins}.encode(nil))
+	return string(e)
 }
 
-func decodeAnswer(poolID, id string, b []byte) (userpool.User, error) {
-	d := record.NewDecoder(b)
-	u, err := record.DecodeUser(poolID, id, d.Bytes())
+func decodeAnswer(poolID, id, rec string) (userpool.User, error) {
+	d := record.NewDecoder(rec)
+	u, err := record.DecodeUser(poolID, id, d.Text())
 	if err != nil {
 		return u, err
 	}
-	a, err := decodeAccess(d.Bytes())
+	a, err := decodeAccess(d.Text())
 	a.of(&u)
 	if d.Err != nil {
 		err = d.Err

@@ -7,13 +7,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	bbolt "go.etcd.io/bbolt"
 
 	"app2wxapp/userpool"
 )
 
 // Group commit. One goroutine writes. While a commit is on its way to disk the
-// writes that arrive queue up; the next commit takes them all. There is no
-// timer: a lone write never waits for another.
+// writes that arrive queue up; the next commit takes them all. A lone write
+// never waits for another. Under load the writer pauses, and leaves the
+// processors to those who are about to write: fewer and fuller commits cost
+// everybody less than the pause (bench/README.md).
 
 // A write is refused at once where maxQueue others wait, and where its wait is
 // expected to pass maxWait: who is refused early can come back, who times out
@@ -21,6 +24,11 @@ import (
 const (
 	maxQueue = 8192
 	maxWait  = 100 * time.Millisecond
+	// The writer pauses for no fewer than fewWrites, and no longer than maxPause,
+	// looking around every pauseStep or more.
+	fewWrites = 4
+	maxPause  = 4 * time.Millisecond
+	pauseStep = 200 * time.Microsecond
 	// manyWrites is how many it takes to learn what one costs. Fewer tell what
 	// the disk's answer costs, which a group pays once: they are never too many.
 	manyWrites = 32
@@ -49,17 +57,16 @@ type write struct {
 // update runs do in a transaction that it may share with others and returns
 // when that is on disk. userpool.ErrUnavailable means that the outcome is
 // unknown.
-func (s *Store) update(do func(*tx) error) error {
-	return s.wait(&write{do: do, done: make(chan error, 1)})
-}
+func (s *Store) update(do func(*tx) error) error { return s.wait(do, false) }
 
 // updateLater is update for work that must go on under any load: only a full
 // queue refuses it.
-func (s *Store) updateLater(do func(*tx) error) error {
-	return s.wait(&write{do: do, done: make(chan error, 1), patient: true})
-}
+func (s *Store) updateLater(do func(*tx) error) error { return s.wait(do, true) }
 
-func (s *Store) wait(w *write) error {
+func (s *Store) wait(do func(*tx) error, patient bool) error {
+	w := s.writes.Get().(*write)
+	defer s.writes.Put(w) // it was answered, or never queued
+	w.do, w.patient = do, patient
 	if err := s.queue.add(w); err != nil {
 		return err
 	}
@@ -162,9 +169,38 @@ func (s *Store) commitLoop() {
 		if group == nil {
 			return
 		}
+		start := time.Now()
 		if err := s.commitGroup(group); err != nil {
 			s.reopen(err)
+			continue
 		}
+		s.queue.fill(pause(len(group), time.Since(start)))
+	}
+}
+
+// pause returns how long the writer pauses after a commit of n writes that took
+// so long: not at all for a few, else from half to twice as long, the longer the
+// more there are.
+func pause(n int, took time.Duration) time.Duration {
+	if n < fewWrites {
+		return 0
+	}
+	return min(took*time.Duration(min(max(n, 20), 80))/40, maxPause)
+}
+
+// fill waits that long for more to queue up, or until no more come.
+func (q *queue) fill(most time.Duration) {
+	for before := -1; most > 0; {
+		q.mu.Lock()
+		now := len(q.waiting)
+		q.mu.Unlock()
+		if now == before {
+			return
+		}
+		before = now
+		step := min(most, max(most/4, pauseStep))
+		time.Sleep(step)
+		most -= step
 	}
 }
 
@@ -211,7 +247,7 @@ func (s *Store) tryCommit(group []*write) (results []error, culprit int, err err
 		return nil, -1, err
 	}
 	defer bt.Rollback() // does nothing after a commit
-	t := &tx{Tx: bt, s: s}
+	t := &tx{Tx: bt, s: s, cursors: map[string]*bbolt.Cursor{}, scratch: make([]byte, 0, scratchSize)}
 	results = make([]error, len(group))
 	for i, w := range group {
 		before := t.writes

@@ -11,6 +11,7 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 
+	"app2wxapp/audit"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
@@ -70,7 +71,7 @@ func onDisk(t *testing.T, path string) (*Store, *disk, *events) {
 	t.Cleanup(func() { closeStore(t, s) })
 	d := &disk{}
 	s.commit = d.commit
-	if err := s.CreatePool(ctx, testPool("p")); err != nil && !errors.Is(err, userpool.ErrPoolExists) {
+	if err := s.CreatePool(ctx, testPool("p"), audit.Event{}); err != nil && !errors.Is(err, userpool.ErrPoolExists) {
 		t.Fatal(err)
 	}
 	return s, d, log
@@ -85,7 +86,7 @@ func (d *disk) holdNext(t *testing.T, s *Store) (release func()) {
 	d.mu.Unlock()
 	done := make(chan error, 1)
 	go func() {
-		done <- second(s.UpdatePool(ctx, "p", func(p *userpool.Pool) error { p.Name = "held"; return nil }))
+		done <- second(s.UpdatePool(ctx, "p", silent(func(p *userpool.Pool) error { p.Name = "held"; return nil })))
 	}()
 	<-held
 	return sync.OnceFunc(func() {
@@ -141,7 +142,7 @@ func TestLoneWrites(t *testing.T) {
 			t.Fatalf("%d writes one after the other: %d commits", i+1, got)
 		}
 	}
-	wantErr(t, "refusal", s.CreatePool(ctx, testPool("p")), userpool.ErrPoolExists)
+	wantErr(t, "refusal", s.CreatePool(ctx, testPool("p"), audit.Event{}), userpool.ErrPoolExists)
 	if got := d.count() - before; got != 10 {
 		t.Error("a refusal made a commit")
 	}
@@ -182,8 +183,8 @@ func TestGroupWithCulprits(t *testing.T) {
 		func(t *tx) error { _ = user("panicked")(t); panic("page 7 is no page") },
 		func(*tx) error { panic("before any write") },
 		func(t *tx) error { // it sees what came before it, and not what failed
-			if b, err := t.get(bucketUsers, userKey("p", "half")); b != nil || err != nil {
-				return fmt.Errorf("of the failed write: %v, %w", b, err)
+			if _, ok, err := t.get(bucketUsers, t.userKey("p", "half")); ok || err != nil {
+				return fmt.Errorf("of the failed write: %v, %w", ok, err)
 			}
 			return user("third")(t)
 		},

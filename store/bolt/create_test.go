@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"app2wxapp/audit"
 )
 
 // names returns what lies in the folder.
@@ -73,7 +75,7 @@ func TestCreateAtOnce(t *testing.T) {
 	if len(won) != 1 {
 		t.Fatalf("%d of 4 opened the store, want 1", len(won))
 	}
-	check(t, won[0].CreatePool(ctx, testPool("p")))
+	check(t, won[0].CreatePool(ctx, testPool("p"), audit.Event{}))
 	closeStore(t, won[0])
 	if got := names(t, filepath.Dir(path)); got != "store.db" {
 		t.Errorf("in the folder: %s, want store.db alone", got)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/userpool"
 )
 
@@ -183,7 +184,7 @@ func TestCallFailsDuringCreation(t *testing.T) {
 			if s, err = Open(config(path, slog.DiscardHandler)); err != nil {
 				t.Fatalf("call %d (%s) failed with %v; then: %v", n, kind, errno, err)
 			}
-			check(t, s.CreatePool(ctx, testPool("p")))
+			check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
 			closeStore(t, s)
 			if runs++; kind == "" {
 				break
@@ -273,5 +274,5 @@ func outOfSpace(t *testing.T, s *Store, path string, fill, free func()) {
 
 // big is a write that needs so much fresh room.
 func big(size int) func(*tx) error {
-	return func(t *tx) error { return t.put(bucketUsers, userKey("p", "big"), make([]byte, size)) }
+	return func(t *tx) error { return t.put(bucketUsers, t.userKey("p", "big"), make([]byte, size)) }
 }

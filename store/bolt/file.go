@@ -92,9 +92,18 @@ func writeMeta(t *bbolt.Tx, key [32]byte) error {
 	meta := t.Bucket([]byte(bucketMeta))
 	return errors.Join(
 		meta.Put([]byte(metaSchema), []byte(strconv.Itoa(schema))),
-		meta.Put([]byte(metaKeys), seal.New(0, key).Seal(bucketMeta, []byte(metaKeys), keys.Marshal())),
-		meta.Put([]byte(metaEpoch), seal.New(recordKeyID, keys.Record).Seal(bucketMeta, []byte(metaEpoch), epoch[:])),
+		meta.Put([]byte(metaKeys), seal.New(0, key).Seal(nil, bucketMeta, []byte(metaKeys), keys.Marshal())),
+		meta.Put([]byte(metaEpoch), seal.New(recordKeyID, keys.Record).Seal(nil, bucketMeta, []byte(metaEpoch), epoch[:])),
 	)
+}
+
+// addBuckets adds what a store of an earlier version of the program lacks.
+func addBuckets(t *bbolt.Tx) error {
+	if t.Bucket([]byte(bucketMeta)) == nil {
+		return nil // no store: readMeta says so
+	}
+	_, err := t.CreateBucketIfNotExists([]byte(bucketAudit))
+	return err
 }
 
 // readMeta checks the schema and opens the data keys.
@@ -115,7 +124,7 @@ func readMeta(t *bbolt.Tx, key [32]byte) (seal.DataKeys, error) {
 			return seal.DataKeys{}, fmt.Errorf("bucket %s is missing; restore a backup", name)
 		}
 	}
-	plain, err := seal.New(0, key).Open(bucketMeta, []byte(metaKeys), meta.Get([]byte(metaKeys)))
+	plain, err := seal.New(0, key).Open(nil, bucketMeta, []byte(metaKeys), meta.Get([]byte(metaKeys)))
 	if err != nil {
 		return seal.DataKeys{}, errors.New("the encryption key is not this store's; give the key that it was made with (encryption.key)")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	bbolt "go.etcd.io/bbolt"
 
+	"app2wxapp/audit"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
 	"app2wxapp/userpool"
@@ -134,11 +135,24 @@ func attempt(tk ticket.Ticket, jti string) ticket.Redemption {
 	}
 }
 
+// silent is a change that nothing is written of.
+func silent[T any](change func(*T) error) func(*T) (audit.Event, error) {
+	return func(v *T) (audit.Event, error) { return audit.Event{}, change(v) }
+}
+
+// silently is silent for PutUser.
+func silently(resolve func(userpool.Matches) (userpool.User, error)) func(userpool.Matches) (userpool.User, audit.Event, error) {
+	return func(m userpool.Matches) (userpool.User, audit.Event, error) {
+		u, err := resolve(m)
+		return u, audit.Event{}, err
+	}
+}
+
 // fill stores something in every bucket: pool p, users a and b, tickets a-1
 // (live), b-1 (redeemed and replayed), a signing key.
 func fill(t testing.TB, s *Store) {
 	t.Helper()
-	check(t, s.CreatePool(ctx, testPool("p")))
+	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
 	for _, id := range []string{"a", "b"} {
 		u := testUser(id)
 		u.Phone = userpool.Phone("+86138001380" + map[string]string{"a": "00", "b": "01"}[id])

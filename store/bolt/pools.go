@@ -6,23 +6,24 @@ import (
 	"sync"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/record"
 	"app2wxapp/userpool"
 )
 
 func (t *tx) pool(id string) (userpool.Pool, error) {
-	b, err := t.get(bucketPools, []byte(id))
+	record, ok, err := t.get(bucketPools, []byte(id))
 	if err != nil {
 		return userpool.Pool{}, err
 	}
-	if b == nil {
+	if !ok {
 		return userpool.Pool{}, userpool.ErrPoolNotFound
 	}
-	return decodePool(id, b)
+	return decodePool(id, record)
 }
 
-func decodePool(id string, b []byte) (userpool.Pool, error) {
-	p, err := record.DecodePool(id, b)
+func decodePool(id, rec string) (userpool.Pool, error) {
+	p, err := record.DecodePool(id, rec)
 	if err != nil {
 		return p, corrupt(bucketPools, err)
 	}
@@ -60,15 +61,18 @@ func (c *poolCache) change(id string, do func() (userpool.Pool, error)) (userpoo
 }
 
 // CreatePool implements userpool.Store.
-func (s *Store) CreatePool(_ context.Context, p userpool.Pool) error {
+func (s *Store) CreatePool(_ context.Context, p userpool.Pool, e audit.Event) error {
 	_, err := s.pools.change(p.ID, func() (userpool.Pool, error) {
 		return p, s.update(func(t *tx) error {
-			if b, err := t.get(bucketPools, []byte(p.ID)); err != nil {
+			if _, ok, err := t.get(bucketPools, []byte(p.ID)); err != nil {
 				return err
-			} else if b != nil {
+			} else if ok {
 				return userpool.ErrPoolExists
 			}
-			return t.putPool(p)
+			if err := t.putPool(p); err != nil {
+				return err
+			}
+			return t.record(e)
 		})
 	})
 	return err
@@ -97,11 +101,11 @@ func (s *Store) Pools(_ context.Context, after string, limit int) (pools []userp
 			k, v = c.Next()
 		}
 		for ; k != nil && len(pools) < limit; k, v = c.Next() {
-			b, err := t.open(bucketPools, k, v)
+			record, err := t.open(bucketPools, k, v)
 			if err != nil {
 				return err
 			}
-			p, err := decodePool(string(k), b)
+			p, err := decodePool(string(k), record)
 			if err != nil {
 				return err
 			}
@@ -113,16 +117,20 @@ func (s *Store) Pools(_ context.Context, after string, limit int) (pools []userp
 }
 
 // UpdatePool implements userpool.Store.
-func (s *Store) UpdatePool(_ context.Context, id string, change func(*userpool.Pool) error) (userpool.Pool, error) {
+func (s *Store) UpdatePool(_ context.Context, id string, change func(*userpool.Pool) (audit.Event, error)) (userpool.Pool, error) {
 	return s.pools.change(id, func() (p userpool.Pool, err error) {
 		err = s.update(func(t *tx) error {
 			if p, err = t.pool(id); err != nil {
 				return err
 			}
-			if err := change(&p); err != nil {
+			e, err := change(&p)
+			if err != nil {
 				return err
 			}
-			return t.putPool(p)
+			if err := t.putPool(p); err != nil {
+				return err
+			}
+			return t.record(e)
 		})
 		return p, err
 	})
@@ -130,7 +138,7 @@ func (s *Store) UpdatePool(_ context.Context, id string, change func(*userpool.P
 
 // TouchSecrets implements userpool.Store.
 func (s *Store) TouchSecrets(ctx context.Context, poolID string, used map[string]time.Time) error {
-	_, err := s.UpdatePool(ctx, poolID, func(p *userpool.Pool) error { return p.Touch(used) })
+	_, err := s.UpdatePool(ctx, poolID, func(p *userpool.Pool) (audit.Event, error) { return audit.Event{}, p.Touch(used) })
 	if errors.Is(err, userpool.ErrUnchanged) {
 		return nil
 	}

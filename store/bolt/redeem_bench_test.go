@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
@@ -50,7 +51,7 @@ func ticketsFor(b *testing.B, n int) (store.Store, []ticket.Key) {
 	}
 	b.Cleanup(func() { st.Close() })
 	ctx, now := context.Background(), time.Now().UTC()
-	if err := st.CreatePool(ctx, userpool.Pool{ID: "pool"}); err != nil {
+	if err := st.CreatePool(ctx, userpool.Pool{ID: "pool"}, audit.Event{}); err != nil {
 		b.Fatal(err)
 	}
 	users := make([]string, n/ticket.MaxLive+1)

@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
+	"net/netip"
+	"slices"
 	"time"
 
 	"app2wxapp/ticket"
@@ -13,14 +16,14 @@ import (
 
 // ticket returns the record, ticket.ErrUnknown if there is none.
 func (t *tx) ticket(k ticket.Key) (ticketRecord, error) {
-	b, err := t.get(bucketTickets, k[:])
+	record, ok, err := t.get(bucketTickets, k[:])
 	if err != nil {
 		return ticketRecord{}, err
 	}
-	if b == nil {
+	if !ok {
 		return ticketRecord{}, ticket.ErrUnknown
 	}
-	r, err := decodeTicket(k, b)
+	r, err := decodeTicket(k, record)
 	if err != nil {
 		return ticketRecord{}, corrupt(bucketTickets, err)
 	}
@@ -28,7 +31,8 @@ func (t *tx) ticket(k ticket.Key) (ticketRecord, error) {
 }
 
 func (t *tx) putTicket(r ticketRecord) error {
-	return t.put(bucketTickets, r.Key[:], r.encode())
+	t.plain = r.encode(t.plain)
+	return t.put(bucketTickets, r.Key[:], t.plain)
 }
 
 // CreateTicket implements ticket.Store.
@@ -41,7 +45,7 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 		if err != nil {
 			return err
 		}
-		a.live = stillLive(a.live, now)
+		a.live = slices.DeleteFunc(a.live, func(l liveTicket) bool { return !now.Before(l.expiresAt) })
 		for len(a.live) >= ticket.MaxLive {
 			if err := t.void(a.live[0].key); err != nil {
 				return err
@@ -71,15 +75,30 @@ func (t *tx) void(k ticket.Key) error {
 	return t.putTicket(r)
 }
 
-// stillLive returns the tickets that have not expired.
-func stillLive(list []liveTicket, now time.Time) []liveTicket {
-	kept := make([]liveTicket, 0, len(list)+1)
-	for _, t := range list {
-		if now.Before(t.expiresAt) {
-			kept = append(kept, t)
+// countLogins moves the live tickets that have been redeemed into the logins.
+func (t *tx) countLogins(a *access) error {
+	kept := a.live[:0]
+	for _, l := range a.live {
+		r, err := t.ticket(l.key)
+		switch {
+		case errors.Is(err, ticket.ErrUnknown): // expired, and swept
+		case err != nil:
+			return err
+		case r.redeemedAt.IsZero():
+			kept = append(kept, l)
+		default:
+			a.count(r.redeemedAt, r.addr)
 		}
 	}
-	return kept
+	a.live = kept
+	return nil
+}
+
+func (a *access) count(at time.Time, addr netip.Addr) {
+	a.logins.Count++
+	if !at.Before(a.logins.Last) {
+		a.logins.Last, a.logins.Addr = at, addr
+	}
 }
 
 // judge says whether an attempt can redeem the ticket: nil, or why not. repeated
@@ -87,9 +106,9 @@ func stillLive(list []liveTicket, now time.Time) []liveTicket {
 func (s *Store) judge(r ticketRecord, attempt ticket.Redemption) (repeated bool, err error) {
 	expired := !attempt.Now.Before(r.ExpiresAt)
 	redeemed := !r.redeemedAt.IsZero()
-	repeated = redeemed && !expired && len(r.idem) > 0 && bytes.Equal(r.idem, attempt.Idempotency[:])
+	repeated = redeemed && !expired && r.idem != "" && r.idem == string(attempt.Idempotency[:])
 	switch {
-	case r.PoolID != attempt.PoolID, !bytes.Equal(r.epoch, s.epoch):
+	case r.PoolID != attempt.PoolID, r.epoch != s.epoch:
 		return false, ticket.ErrUnknown
 	case r.Challenge != attempt.Challenge:
 		return false, ticket.ErrVerifier
@@ -150,28 +169,32 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if repeated, err = s.judge(r, attempt); err != nil {
 			return err
 		}
-		a, err := t.access(r.PoolID, r.UserID)
+		a, err := t.writtenAccess(r.PoolID, r.UserID)
 		if err != nil {
+			return err
+		}
+		listed := a.drop(r.Key)
+		if err = t.countLogins(&a); err != nil {
 			return err
 		}
 		if err = r.judgeUser(a); err != nil || repeated {
 			return err
 		}
-		a.logins.Count++
-		a.logins.Last, a.logins.Addr = attempt.Now, attempt.Addr
-		a.live = without(stillLive(a.live, attempt.Now), r.Key)
+		a.count(attempt.Now, attempt.Addr)
 		a.of(&u)
-		r.redeemedAt, r.jti, r.tokenEnd = attempt.Now, attempt.JTI, attempt.TokenExpiresAt
+		r.redeemedAt, r.addr, r.jti, r.tokenEnd = attempt.Now, attempt.Addr, attempt.JTI, attempt.TokenExpiresAt
 		if attempt.Idempotency != ([32]byte{}) {
-			r.idem, r.answer = attempt.Idempotency[:], encodeAnswer(u)
+			r.idem, r.answer = string(attempt.Idempotency[:]), encodeAnswer(u)
 		}
 		if err := t.putTicket(r); err != nil {
 			return err
 		}
-		if err := t.markClock(attempt.Now); err != nil {
-			return err
+		if !listed { // the clock stepped back: it had looked expired
+			if err := t.putAccess(r.PoolID, r.UserID, a); err != nil {
+				return err
+			}
 		}
-		return t.putAccess(r.PoolID, r.UserID, a)
+		return t.markClock(attempt.Now)
 	})
 	switch {
 	case repeated && err == nil:
@@ -184,14 +207,11 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 	return ticket.Redeemed{Ticket: r.Ticket, User: u, JTI: r.jti, TokenExpiresAt: r.tokenEnd, At: r.redeemedAt}, nil
 }
 
-func without(list []liveTicket, k ticket.Key) []liveTicket {
-	kept := list[:0]
-	for _, t := range list {
-		if t.key != k {
-			kept = append(kept, t)
-		}
-	}
-	return kept
+// drop takes the ticket off the list, and tells whether it was on it.
+func (a *access) drop(k ticket.Key) bool {
+	before := len(a.live)
+	a.live = slices.DeleteFunc(a.live, func(l liveTicket) bool { return l.key == k })
+	return len(a.live) < before
 }
 
 // answered returns the answer that the ticket's redemption gave.
@@ -220,6 +240,9 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 			if err := t.putTicket(r); err != nil {
 				return err
 			}
+			if err := t.record(attempt.Replayed(ticket.Redeemed{Ticket: r.Ticket, JTI: r.jti, Revoked: true})); err != nil {
+				return err
+			}
 			return t.put(bucketRevoked, revokedKey(r.jti, r.tokenEnd), nil)
 		})
 		if err != nil {
@@ -234,7 +257,7 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 // itself is swept when a ticket of its age has ended for certain.
 func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, error) {
 	var old []ticket.Key
-	var ended [][]byte
+	var ended, events [][]byte
 	var damaged error
 	err := s.view(func(t *tx) error {
 		// Keys are in order of issue: past this one no ticket can have ended
@@ -263,12 +286,19 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 		for k, _ := c.First(); k != nil && len(old)+len(ended) < limit && !now.Before(revokedEnd(k)); k, _ = c.Next() {
 			ended = append(ended, bytes.Clone(k))
 		}
+		events = t.oldEvents(now, limit-len(old)-len(ended))
 		return nil
 	})
-	if err != nil || len(old)+len(ended) == 0 {
+	if err != nil || len(old)+len(ended)+len(events) == 0 {
 		return 0, errors.Join(err, damaged)
 	}
 	err = s.updateLater(func(t *tx) error {
+		settled := t.settle(old)
+		for _, user := range slices.Sorted(maps.Keys(settled)) {
+			if err := t.put(bucketAccess, []byte(user), settled[user].encode(nil)); err != nil {
+				return err
+			}
+		}
 		for _, k := range old {
 			if err := t.delete(bucketTickets, k[:]); err != nil {
 				return err
@@ -279,12 +309,39 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 				return err
 			}
 		}
+		for _, k := range events {
+			if err := t.delete(bucketAudit, k); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	return len(old) + len(ended), damaged
+	return len(old) + len(ended) + len(events), damaged
+}
+
+// settle returns the access, by userKey, of those whose logins by the tickets
+// are not counted yet, counted. A record that does not open counts nothing and
+// holds up nothing.
+func (t *tx) settle(old []ticket.Key) map[string]access {
+	settled := map[string]access{}
+	for _, k := range old {
+		r, err := t.ticket(k)
+		if err != nil || r.redeemedAt.IsZero() {
+			continue
+		}
+		a, err := t.writtenAccess(r.PoolID, r.UserID)
+		if err != nil || !slices.ContainsFunc(a.live, func(l liveTicket) bool { return l.key == k }) {
+			continue // it was counted when this was written
+		}
+		if err := t.countLogins(&a); err != nil {
+			continue
+		}
+		settled[string(t.userKey(r.PoolID, r.UserID))] = a
+	}
+	return settled
 }
 
 // revokedKey sorts the deny-list by the tokens' end, so that it is swept from

@@ -22,12 +22,12 @@ func (t *tx) signingKeys() ([]token.Key, error) {
 	var keys []token.Key
 	c := t.Bucket([]byte(bucketKeys)).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		b, err := t.open(bucketKeys, k, v)
+		record, err := t.open(bucketKeys, k, v)
 		if err != nil {
 			return nil, err
 		}
 		var key token.Key
-		if err := json.Unmarshal(b, &key); err != nil {
+		if err := json.Unmarshal([]byte(record), &key); err != nil {
 			return nil, corrupt(bucketKeys, err)
 		}
 		keys = append(keys, key)

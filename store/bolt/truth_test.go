@@ -12,6 +12,7 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 
+	"app2wxapp/audit"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
@@ -51,7 +52,7 @@ func (w *workload) step(what, id string, do func() error) error {
 }
 
 func (w *workload) pool() error {
-	return w.step("pool", "p", func() error { return w.s.CreatePool(ctx, testPool("p")) })
+	return w.step("pool", "p", func() error { return w.s.CreatePool(ctx, testPool("p"), audit.Event{}) })
 }
 
 func idempotent(id string) ticket.Redemption {

@@ -7,26 +7,39 @@ import (
 	"fmt"
 	"slices"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/record"
 	"app2wxapp/userpool"
 )
 
 var errNoUser = errors.New("another record names a user who is not there")
 
-// userKey is the key of a user in users and access. Neither id has a slash.
-func userKey(poolID, userID string) []byte {
-	return []byte(poolID + "/" + userID)
+// userKey is the key of a user in users and access, valid until it is called
+// again. Neither id has a slash.
+func (t *tx) userKey(poolID, userID string) []byte {
+	t.key = append(append(append(t.key[:0], poolID...), '/'), userID...)
+	return t.key
 }
 
+// access returns the user's access as it is now, with the logins of the tickets
+// that have been redeemed since it was written.
 func (t *tx) access(poolID, userID string) (access, error) {
-	b, err := t.get(bucketAccess, userKey(poolID, userID))
+	a, err := t.writtenAccess(poolID, userID)
+	if err != nil {
+		return a, err
+	}
+	return a, t.countLogins(&a)
+}
+
+func (t *tx) writtenAccess(poolID, userID string) (access, error) {
+	record, ok, err := t.get(bucketAccess, t.userKey(poolID, userID))
 	if err != nil {
 		return access{}, err
 	}
-	if b == nil {
+	if !ok {
 		return access{}, corrupt(bucketAccess, errNoUser)
 	}
-	a, err := decodeAccess(b)
+	a, err := decodeAccess(record)
 	if err != nil {
 		return access{}, corrupt(bucketAccess, err)
 	}
@@ -34,22 +47,23 @@ func (t *tx) access(poolID, userID string) (access, error) {
 }
 
 func (t *tx) putAccess(poolID, userID string, a access) error {
-	return t.put(bucketAccess, userKey(poolID, userID), a.encode())
+	t.plain = a.encode(t.plain)
+	return t.put(bucketAccess, t.userKey(poolID, userID), t.plain)
 }
 
 // profile returns what a login does not change, or userpool.ErrUserNotFound.
 func (t *tx) profile(poolID, userID string) (userpool.User, error) {
-	b, err := t.get(bucketUsers, userKey(poolID, userID))
+	rec, ok, err := t.get(bucketUsers, t.userKey(poolID, userID))
 	if err != nil {
 		return userpool.User{}, err
 	}
-	if b == nil {
-		if t.Bucket([]byte(bucketAccess)).Get(userKey(poolID, userID)) != nil {
+	if !ok {
+		if t.sealed(bucketAccess, t.userKey(poolID, userID)) != nil {
 			return userpool.User{}, corrupt(bucketUsers, errNoUser)
 		}
 		return userpool.User{}, userpool.ErrUserNotFound
 	}
-	u, err := record.DecodeUser(poolID, userID, b)
+	u, err := record.DecodeUser(poolID, userID, rec)
 	if err != nil {
 		return userpool.User{}, corrupt(bucketUsers, err)
 	}
@@ -71,12 +85,16 @@ func (t *tx) user(poolID, userID string) (userpool.User, error) {
 }
 
 // indexed returns the user whom an index entry names, nil if there is no entry.
-func (t *tx) indexed(bucket string, key []byte, poolID string) (*userpool.User, error) {
-	id, err := t.get(bucket, key)
-	if err != nil || id == nil {
+// That may be one who was found already, or nil.
+func (t *tx) indexed(bucket string, key []byte, poolID string, found *userpool.User) (*userpool.User, error) {
+	id, ok, err := t.get(bucket, key)
+	if err != nil || !ok {
 		return nil, err
 	}
-	u, err := t.user(poolID, string(id))
+	if found != nil && found.ID == id {
+		return found, nil
+	}
+	u, err := t.user(poolID, id)
 	if errors.Is(err, userpool.ErrUserNotFound) {
 		return nil, corrupt(bucket, errNoUser)
 	}
@@ -124,13 +142,13 @@ func (s *Store) entries(u userpool.User) []indexEntry {
 func (t *tx) find(poolID string, k userpool.Keys) (m userpool.Matches, err error) {
 	if k.UnionID != "" {
 		e := t.s.unionEntry(poolID, k.UnionID)
-		if m.ByUnionID, err = t.indexed(e.bucket, e.key, poolID); err != nil {
+		if m.ByUnionID, err = t.indexed(e.bucket, e.key, poolID, nil); err != nil {
 			return m, err
 		}
 	}
 	if k.Identity.OpenID != "" {
 		e := t.s.openEntry(poolID, k.Identity)
-		if m.ByIdentity, err = t.indexed(e.bucket, e.key, poolID); err != nil {
+		if m.ByIdentity, err = t.indexed(e.bucket, e.key, poolID, m.ByUnionID); err != nil {
 			return m, err
 		}
 	}
@@ -138,7 +156,7 @@ func (t *tx) find(poolID string, k userpool.Keys) (m userpool.Matches, err error
 		prefix := t.s.phonePrefix(poolID, k.Phone)
 		c := t.Bucket([]byte(bucketPhones)).Cursor()
 		for key, _ := c.Seek(prefix); bytes.HasPrefix(key, prefix) && len(m.ByPhone) < 2; key, _ = c.Next() {
-			u, err := t.indexed(bucketPhones, key, poolID)
+			u, err := t.indexed(bucketPhones, key, poolID, m.ByIdentity)
 			if err != nil {
 				return m, err
 			}
@@ -153,11 +171,11 @@ func (t *tx) find(poolID string, k userpool.Keys) (m userpool.Matches, err error
 func (t *tx) putUser(old *userpool.User, u userpool.User) error {
 	fresh := t.s.entries(u)
 	for _, e := range fresh {
-		id, err := t.get(e.bucket, e.key)
+		id, ok, err := t.get(e.bucket, e.key)
 		if err != nil {
 			return err
 		}
-		if id != nil && string(id) != u.ID {
+		if ok && id != u.ID {
 			return userpool.ErrUserExists
 		}
 	}
@@ -182,7 +200,7 @@ func (t *tx) putUser(old *userpool.User, u userpool.User) error {
 	if err := t.putAccess(u.PoolID, u.ID, a); err != nil {
 		return err
 	}
-	return t.put(bucketUsers, userKey(u.PoolID, u.ID), record.EncodeUser(u))
+	return t.put(bucketUsers, t.userKey(u.PoolID, u.ID), record.EncodeUser(u))
 }
 
 // old returns the stored user of that id, nil if there is none.
@@ -230,26 +248,30 @@ func (s *Store) CreateUser(_ context.Context, u userpool.User) error {
 }
 
 // PutUser implements userpool.Store.
-func (s *Store) PutUser(_ context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, error)) (u userpool.User, err error) {
+func (s *Store) PutUser(_ context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (u userpool.User, err error) {
 	err = s.update(func(t *tx) error {
 		m, err := t.find(poolID, k)
 		if err != nil {
 			return err
 		}
-		if u, err = resolve(m); err != nil {
+		var e audit.Event
+		if u, e, err = resolve(m); err != nil {
 			return err
 		}
 		old, err := t.old(poolID, u.ID)
 		if err != nil {
 			return err
 		}
-		return t.putUser(old, u)
+		if err := t.putUser(old, u); err != nil {
+			return err
+		}
+		return t.record(e)
 	})
 	return u, err
 }
 
 // UpdateUser implements userpool.Store.
-func (s *Store) UpdateUser(_ context.Context, poolID, id string, change func(*userpool.User) error) (u userpool.User, err error) {
+func (s *Store) UpdateUser(_ context.Context, poolID, id string, change func(*userpool.User) (audit.Event, error)) (u userpool.User, err error) {
 	err = s.update(func(t *tx) error {
 		old, err := t.user(poolID, id)
 		if err != nil {
@@ -257,13 +279,17 @@ func (s *Store) UpdateUser(_ context.Context, poolID, id string, change func(*us
 		}
 		u = old
 		u.Identities = slices.Clone(old.Identities) // change may write to it; the index is moved by the difference
-		if err := change(&u); err != nil {
+		e, err := change(&u)
+		if err != nil {
 			return err
 		}
 		if u.PoolID != poolID || u.ID != id {
 			return fmt.Errorf("a user's ids cannot change")
 		}
-		return t.putUser(&old, u)
+		if err := t.putUser(&old, u); err != nil {
+			return err
+		}
+		return t.record(e)
 	})
 	return u, err
 }

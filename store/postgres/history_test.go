@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/postgres/pgtest"
 	"app2wxapp/store/storetest"
 	"app2wxapp/store/storetest/load"
@@ -90,7 +91,7 @@ func TestRace(t *testing.T) {
 	stores := []interface {
 		load.Store
 	}{open(t, url), open(t, url), open(t, url)}
-	check(t, stores[0].CreatePool(ctx, storetest.Pool("p")))
+	check(t, stores[0].CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
 	together(tickets, func(i int) {
 		err := stores[i%3].CreateUser(ctx, userpool.User{PoolID: "p", ID: name(i), SignedUp: t0, UpdatedAt: t0})
 		if err := errors.Join(err, stores[i%3].CreateTicket(ctx, newTicket(name(i), i), t0)); err != nil {

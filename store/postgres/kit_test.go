@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/postgres"
 	"app2wxapp/store/storetest"
 	"app2wxapp/ticket"
@@ -63,7 +64,7 @@ func second[T any](_ T, err error) error { return err }
 // seed makes pool p and user u.
 func seed(t testing.TB, s *postgres.Store) {
 	t.Helper()
-	check(t, s.CreatePool(ctx, storetest.Pool("p")))
+	check(t, s.CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
 	check(t, s.CreateUser(ctx, userpool.User{PoolID: "p", ID: "u", SignedUp: t0, UpdatedAt: t0}))
 }
 

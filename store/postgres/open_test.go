@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/postgres"
 	"app2wxapp/store/postgres/pgtest"
 	"app2wxapp/store/storetest"
@@ -21,7 +22,7 @@ import (
 func TestOpenRefuses(t *testing.T) {
 	server := pgtest.Start(t)
 	url := pgtest.NewOn(t, server.URL("postgres"))
-	check(t, open(t, url).CreatePool(ctx, storetest.Pool("p")))
+	check(t, open(t, url).CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
 	newer := pgtest.NewOn(t, server.URL("postgres"))
 	open(t, newer)
 	pgtest.Exec(t, newer, `INSERT INTO app2wxapp_migrations (version_id, is_applied) VALUES (99, true)`)
@@ -70,7 +71,7 @@ func TestOpenAtOnce(t *testing.T) {
 func TestSealed(t *testing.T) {
 	url := pgtest.New(t)
 	s := open(t, url)
-	check(t, s.CreatePool(ctx, storetest.Pool("p")))
+	check(t, s.CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
 	check(t, s.CreateUser(ctx, storetest.User("p", "u")))
 	tk := issue(t, s, "u", 1)
 	a := attempt(tk, "j")
@@ -103,7 +104,7 @@ func TestSealed(t *testing.T) {
 	wantErr(t, "a moved record", second(s.User(ctx, "p", "v")), userpool.ErrUnavailable)
 	pgtest.Exec(t, url, `DELETE FROM access WHERE user_id = 'u'`)
 	wantErr(t, "half a user", second(s.User(ctx, "p", "u")), userpool.ErrUnavailable)
-	wantErr(t, "half a user, changed", second(s.UpdateUser(ctx, "p", "u", func(*userpool.User) error { return nil })), userpool.ErrUnavailable)
+	wantErr(t, "half a user, changed", second(s.UpdateUser(ctx, "p", "u", func(*userpool.User) (audit.Event, error) { return audit.Event{}, nil })), userpool.ErrUnavailable)
 	wantErr(t, "a ticket of half a user", s.CreateTicket(ctx, newTicket("u", 2), t0), userpool.ErrUnavailable)
 }
 

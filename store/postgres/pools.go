@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/record"
 	"app2wxapp/userpool"
 )
@@ -38,7 +39,7 @@ func (s *Store) sealPool(p userpool.Pool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.sealer.Seal(placePool, []byte(p.ID), b), nil
+	return s.sealer.Seal(nil, placePool, []byte(p.ID), b), nil
 }
 
 func (s *Store) readPools(ctx context.Context, sql string, args ...any) ([]storedPool, error) {
@@ -66,14 +67,17 @@ UPDATE pools SET record = $2, version = next.pools_version FROM next WHERE id = 
 )
 
 // CreatePool implements userpool.Store.
-func (s *Store) CreatePool(ctx context.Context, p userpool.Pool) error {
+func (s *Store) CreatePool(ctx context.Context, p userpool.Pool, e audit.Event) error {
 	sealed, err := s.sealPool(p)
 	if err != nil {
 		return err
 	}
 	made := storedPool{Pool: p}
 	err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return s.putPool(ctx, tx, createPool, sealed, &made)
+		if err := s.putPool(ctx, tx, createPool, sealed, &made); err != nil {
+			return err
+		}
+		return s.record(ctx, tx, e)
 	})
 	if taken(err) {
 		return userpool.ErrPoolExists
@@ -124,7 +128,7 @@ func (s *Store) Pools(ctx context.Context, after string, limit int) ([]userpool.
 }
 
 // UpdatePool implements userpool.Store.
-func (s *Store) UpdatePool(ctx context.Context, id string, change func(*userpool.Pool) error) (userpool.Pool, error) {
+func (s *Store) UpdatePool(ctx context.Context, id string, change func(*userpool.Pool) (audit.Event, error)) (userpool.Pool, error) {
 	var p storedPool
 	err := s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		p, err = s.scanPool(tx.QueryRow(ctx, `SELECT id, record, version FROM pools WHERE id = $1 FOR UPDATE`, id))
@@ -134,14 +138,18 @@ func (s *Store) UpdatePool(ctx context.Context, id string, change func(*userpool
 		case err != nil:
 			return failed("read pool", err)
 		}
-		if err := change(&p.Pool); err != nil {
+		e, err := change(&p.Pool)
+		if err != nil {
 			return err
 		}
 		sealed, err := s.sealPool(p.Pool)
 		if err != nil {
 			return err
 		}
-		return s.putPool(ctx, tx, changePool, sealed, &p)
+		if err := s.putPool(ctx, tx, changePool, sealed, &p); err != nil {
+			return err
+		}
+		return s.record(ctx, tx, e)
 	})
 	if err != nil {
 		return userpool.Pool{}, err
@@ -152,7 +160,7 @@ func (s *Store) UpdatePool(ctx context.Context, id string, change func(*userpool
 
 // TouchSecrets implements userpool.Store.
 func (s *Store) TouchSecrets(ctx context.Context, poolID string, used map[string]time.Time) error {
-	_, err := s.UpdatePool(ctx, poolID, func(p *userpool.Pool) error { return p.Touch(used) })
+	_, err := s.UpdatePool(ctx, poolID, func(p *userpool.Pool) (audit.Event, error) { return audit.Event{}, p.Touch(used) })
 	if errors.Is(err, userpool.ErrUnchanged) {
 		return nil
 	}

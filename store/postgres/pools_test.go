@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/postgres"
 	"app2wxapp/store/postgres/pgtest"
 	"app2wxapp/store/storetest"
@@ -18,7 +19,7 @@ const inForce = 3 * time.Second
 
 func rename(t *testing.T, s *postgres.Store, to string) {
 	t.Helper()
-	check(t, second(s.UpdatePool(ctx, "p", func(p *userpool.Pool) error { p.Name = to; return nil })))
+	check(t, second(s.UpdatePool(ctx, "p", func(p *userpool.Pool) (audit.Event, error) { p.Name = to; return audit.Event{}, nil })))
 }
 
 func called(s *postgres.Store, want string) func() bool {
@@ -34,7 +35,7 @@ func TestSettingsInForce(t *testing.T) {
 	server := pgtest.Start(t)
 	url := pgtest.NewOn(t, server.URL("postgres"))
 	a, b := open(t, url), open(t, url)
-	check(t, a.CreatePool(ctx, storetest.Pool("p")))
+	check(t, a.CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
 	eventually(t, "a new pool is known", inForce, called(b, "示例"))
 	rename(t, a, "told")
 	eventually(t, "a change is in force", inForce, called(b, "told"))

@@ -10,6 +10,8 @@
 //	tickets       6 bytes of time + SHA-256(ticket)         the answer to repeat
 //	revoked       token's end + jti
 //	signing_keys  kid                                       private key
+//	audit         event id                                  event and SHA-256 of the row before
+//	audit_end     the only one                              where the audit chain ends
 //
 // What decides whether a ticket can be redeemed is in the clear, so that one
 // statement decides it (redeem.go). What tells of a person, and every secret,
@@ -165,7 +167,7 @@ const recordKeyID = 1
 func (s *Store) unlock(ctx context.Context, key [32]byte) error {
 	master, place, fresh := seal.New(0, key), []byte("keys"), seal.NewDataKeys()
 	_, err := s.pool.Exec(ctx, `INSERT INTO meta (keys, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
-		master.Seal("meta", place, fresh.Marshal()), newEpoch())
+		master.Seal(nil, "meta", place, fresh.Marshal()), newEpoch())
 	if err != nil {
 		return err
 	}
@@ -173,7 +175,7 @@ func (s *Store) unlock(ctx context.Context, key [32]byte) error {
 	if err := s.pool.QueryRow(ctx, `SELECT keys FROM meta`).Scan(&sealed); err != nil {
 		return err
 	}
-	plain, err := master.Open("meta", place, sealed)
+	plain, err := master.Open(nil, "meta", place, sealed)
 	if err != nil {
 		return errors.New("the encryption key is not this store's; give the key that it was made with (encryption.key)")
 	}
@@ -190,15 +192,17 @@ const (
 	placeUser       = "users.record"        // pool id / user id
 	placeAddr       = "access.last_addr"    // pool id
 	placeSigningKey = "signing_keys.record" // kid
+	placeEvent      = "audit.record"        // eventKey
+	placeAuditEnd   = "audit_end.record"
 )
 
 // open opens a sealed column.
-func (s *Store) open(place string, key, sealed []byte) ([]byte, error) {
-	plain, err := s.sealer.Open(place, key, sealed)
+func (s *Store) open(place string, key, sealed []byte) (string, error) {
+	plain, err := s.sealer.Open(nil, place, key, sealed)
 	if err != nil {
-		return nil, corrupt(place, err)
+		return "", corrupt(place, err)
 	}
-	return plain, nil
+	return string(plain), nil
 }
 
 // userKey is a user's key. Neither id has a slash.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/record"
 	"app2wxapp/userpool"
 )
@@ -27,14 +28,15 @@ func (s *Store) CreateUser(ctx context.Context, u userpool.User) error {
 const looks = 3
 
 // PutUser implements userpool.Store.
-func (s *Store) PutUser(ctx context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, error)) (u userpool.User, err error) {
+func (s *Store) PutUser(ctx context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (u userpool.User, err error) {
 	for range looks {
 		err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			m, err := s.findLocked(ctx, tx, poolID, k)
 			if err != nil {
 				return err
 			}
-			if u, err = resolve(m.Matches); err != nil {
+			var e audit.Event
+			if u, e, err = resolve(m.Matches); err != nil {
 				return err
 			}
 			old := m.find(u.ID)
@@ -43,7 +45,10 @@ func (s *Store) PutUser(ctx context.Context, poolID string, k userpool.Keys, res
 					return err
 				}
 			}
-			return s.putUser(ctx, tx, old, u)
+			if err := s.putUser(ctx, tx, old, u); err != nil {
+				return err
+			}
+			return s.record(ctx, tx, e)
 		})
 		if !taken(err) {
 			return u, err
@@ -55,7 +60,7 @@ func (s *Store) PutUser(ctx context.Context, poolID string, k userpool.Keys, res
 }
 
 // UpdateUser implements userpool.Store.
-func (s *Store) UpdateUser(ctx context.Context, poolID, id string, change func(*userpool.User) error) (u userpool.User, err error) {
+func (s *Store) UpdateUser(ctx context.Context, poolID, id string, change func(*userpool.User) (audit.Event, error)) (u userpool.User, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		old, err := s.lockUser(ctx, tx, poolID, id)
 		if err != nil {
@@ -66,13 +71,17 @@ func (s *Store) UpdateUser(ctx context.Context, poolID, id string, change func(*
 		}
 		u = *old
 		u.Identities = slices.Clone(old.Identities) // change may write to it; the index is moved by the difference
-		if err := change(&u); err != nil {
+		e, err := change(&u)
+		if err != nil {
 			return err
 		}
 		if u.PoolID != poolID || u.ID != id {
 			return errors.New("a user's ids cannot change")
 		}
-		return s.putUser(ctx, tx, old, u)
+		if err := s.putUser(ctx, tx, old, u); err != nil {
+			return err
+		}
+		return s.record(ctx, tx, e)
 	})
 	if taken(err) {
 		err = userpool.ErrUserExists
@@ -191,7 +200,7 @@ func (s *Store) putUser(ctx context.Context, tx pgx.Tx, old *userpool.User, u us
 		before = s.openIDs(*old)
 	}
 	now := s.openIDs(u)
-	sealed := s.sealer.Seal(placeUser, userKey(u.PoolID, u.ID), record.EncodeUser(u))
+	sealed := s.sealer.Seal(nil, placeUser, userKey(u.PoolID, u.ID), record.EncodeUser(u))
 	var b pgx.Batch
 	// Access first, as everywhere.
 	b.Queue(accessSQL, u.PoolID, u.ID, u.Blocked, maybe(u.NotBefore), int64(u.Logins.Count), // #nosec G115 -- a count

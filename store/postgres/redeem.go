@@ -38,7 +38,7 @@ func (s *Store) RedeemTicket(ctx context.Context, r ticket.Redemption) (ticket.R
 	rand.Read(attempt.id[:])
 	out, err := s.redemptions.do(ctx, attempt)
 	if out.replayed && r.RevokeOnReplay {
-		revoked, revokeErr := s.revoke(ctx, r.Key)
+		revoked, revokeErr := s.revoke(ctx, out.Redeemed, r)
 		if revokeErr != nil {
 			return ticket.Redeemed{Ticket: out.Ticket}, revokeErr
 		}
@@ -355,7 +355,17 @@ SELECT 1 FROM marked`
 
 // revoke puts the token of a redeemed ticket on the deny-list and tells whether
 // that was this call: of any number at once it is one.
-func (s *Store) revoke(ctx context.Context, k ticket.Key) (bool, error) {
-	marked, err := write(ctx, s, "revoke token", revokeToken, []any{k[:]}, exists)
-	return len(marked) > 0, err
+func (s *Store) revoke(ctx context.Context, before ticket.Redeemed, replay ticket.Redemption) (revoked bool, err error) {
+	before.Revoked = true
+	err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, revokeToken, replay.Key[:])
+		if err != nil {
+			return failed("revoke token", err)
+		}
+		if revoked = tag.RowsAffected() > 0; !revoked {
+			return nil
+		}
+		return s.record(ctx, tx, replay.Replayed(before))
+	})
+	return revoked, err
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/postgres/pgtest"
 	"app2wxapp/store/storetest"
 	"app2wxapp/userpool"
@@ -17,7 +18,7 @@ func BenchmarkRedeem(b *testing.B) {
 	for _, callers := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprint(callers), func(b *testing.B) {
 			s := open(b, pgtest.New(b))
-			check(b, s.CreatePool(ctx, storetest.Pool("p")))
+			check(b, s.CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
 			together(256, func(first int) {
 				for i := first; i < b.N; i += 256 {
 					u := userpool.User{PoolID: "p", ID: name(i), SignedUp: t0, UpdatedAt: t0}

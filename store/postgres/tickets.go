@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"app2wxapp/audit"
 	"app2wxapp/ticket"
 )
 
@@ -135,8 +136,12 @@ func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int
 	total := 0
 	for _, sweep := range []struct {
 		sql string
-		end time.Time
-	}{{sweepTickets, now.Add(-ticket.RetainFor)}, {sweepRevoked, now}} {
+		end any
+	}{
+		{sweepTickets, now.Add(-ticket.RetainFor)},
+		{sweepRevoked, now},
+		{sweepEvents, idFrom(now.Add(time.Millisecond - audit.RetainFor))},
+	} {
 		tag, err := s.pool.Exec(ctx, sweep.sql, sweep.end, limit-total)
 		if err != nil {
 			return total, failed("sweep", err)

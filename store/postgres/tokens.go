@@ -22,7 +22,7 @@ func (s *Store) scanSigningKey(r pgx.CollectableRow) (k token.Key, err error) {
 	if err != nil {
 		return k, err
 	}
-	if err := json.Unmarshal(b, &k); err != nil {
+	if err := json.Unmarshal([]byte(b), &k); err != nil {
 		return k, corrupt(placeSigningKey, err)
 	}
 	return k, nil
@@ -60,7 +60,7 @@ func (s *Store) AddFirstSigningKey(ctx context.Context, k token.Key) (there toke
 			}
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO signing_keys (id, alg, record, created_at) VALUES ($1, $2, $3, $4)`,
-			k.ID, k.Alg, s.sealer.Seal(placeSigningKey, []byte(k.ID), b), k.CreatedAt)
+			k.ID, k.Alg, s.sealer.Seal(nil, placeSigningKey, []byte(k.ID), b), k.CreatedAt)
 		if err != nil {
 			return failed("write signing key", err)
 		}

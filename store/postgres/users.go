@@ -81,7 +81,7 @@ func (s *Store) sealAddr(poolID string, a netip.Addr) []byte {
 	if !a.IsValid() {
 		return nil
 	}
-	return s.sealer.Seal(placeAddr, []byte(poolID), a.AsSlice())
+	return s.sealer.Seal(nil, placeAddr, []byte(poolID), a.AsSlice())
 }
 
 func (s *Store) openAddr(poolID string, sealed []byte) (netip.Addr, error) {
@@ -92,7 +92,7 @@ func (s *Store) openAddr(poolID string, sealed []byte) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	a, _ := netip.AddrFromSlice(b)
+	a, _ := netip.AddrFromSlice([]byte(b))
 	return a, nil
 }
 

@@ -5,25 +5,24 @@ package record
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"time"
 )
 
 // The records that a login touches are coded by hand: fields in a fixed order,
 // texts and counts as uvarints, times as milliseconds since 1970 (0 for none).
 // A new field goes to the end; a record that ends before it has its zero value.
-// Records that change rarely are JSON.
+// Records that change rarely are JSON. What is decoded shares the record's
+// memory.
 
 var errShort = errors.New("the record is cut off")
 
 // Encoder appends values to a record.
 type Encoder []byte
 
-func (e *Encoder) Text(s string) {
-	e.Num(uint64(len(s)))
-	*e = append(*e, s...)
-}
+func (e *Encoder) Text(s string)  { *e = append(binary.AppendUvarint(*e, uint64(len(s))), s...) }
 func (e *Encoder) Num(n uint64)   { *e = binary.AppendUvarint(*e, n) }
-func (e *Encoder) Bytes(b []byte) { e.Text(string(b)) }
+func (e *Encoder) Bytes(b []byte) { *e = append(binary.AppendUvarint(*e, uint64(len(b))), b...) }
 func (e *Encoder) Flag(b bool) {
 	if b {
 		e.Num(1)
@@ -41,40 +40,43 @@ func (e *Encoder) Time(t time.Time) {
 
 // Decoder reads the values of a record in the order in which they were written.
 type Decoder struct {
-	b []byte
+	rest string
 	// Err is set by the first value that is not there; all after it are zero.
 	Err error
 }
 
-// NewDecoder returns a Decoder of b.
-func NewDecoder(b []byte) *Decoder { return &Decoder{b: b} }
+// NewDecoder returns a Decoder of the record.
+func NewDecoder(record string) Decoder { return Decoder{rest: record} }
 
 func (d *Decoder) Num() uint64 {
-	if len(d.b) == 0 || d.Err != nil {
+	if len(d.rest) == 0 || d.Err != nil {
 		return 0
 	}
-	n, size := binary.Uvarint(d.b)
+	n, size := binary.Uvarint([]byte(d.rest[:min(len(d.rest), binary.MaxVarintLen64)]))
 	if size <= 0 {
 		d.Err = errShort
 		return 0
 	}
-	d.b = d.b[size:]
+	d.rest = d.rest[size:]
 	return n
 }
 
-func (d *Decoder) Bytes() []byte {
+func (d *Decoder) Text() string {
 	n := d.Num()
-	if n > uint64(len(d.b)) {
+	if n > uint64(len(d.rest)) {
 		d.Err = errShort
-		return nil
+		return ""
 	}
-	b := d.b[:n:n]
-	d.b = d.b[n:]
-	return b
+	s := d.rest[:n]
+	d.rest = d.rest[n:]
+	return s
 }
 
-func (d *Decoder) Text() string { return string(d.Bytes()) }
-func (d *Decoder) Flag() bool   { return d.Num() != 0 }
+func (d *Decoder) Flag() bool { return d.Num() != 0 }
+func (d *Decoder) Addr() netip.Addr {
+	a, _ := netip.AddrFromSlice([]byte(d.Text()))
+	return a
+}
 func (d *Decoder) Time() time.Time {
 	if ms := d.Num(); ms != 0 {
 		return time.UnixMilli(int64(ms)).UTC() // #nosec G115 -- the writer converted it the other way
@@ -85,7 +87,7 @@ func (d *Decoder) Time() time.Time {
 // Count returns a number of things that follow, each at least a byte long.
 func (d *Decoder) Count() int {
 	n := d.Num()
-	if n > uint64(len(d.b)) {
+	if n > uint64(len(d.rest)) {
 		d.Err = errShort
 		return 0
 	}

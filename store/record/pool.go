@@ -42,9 +42,9 @@ func EncodePool(p userpool.Pool) ([]byte, error) {
 }
 
 // DecodePool is the reverse of EncodePool.
-func DecodePool(id string, b []byte) (userpool.Pool, error) {
+func DecodePool(id, record string) (userpool.Pool, error) {
 	var r poolRecord
-	if err := json.Unmarshal(b, &r); err != nil {
+	if err := json.Unmarshal([]byte(record), &r); err != nil {
 		return userpool.Pool{}, err
 	}
 	return userpool.Pool{

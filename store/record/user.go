@@ -4,7 +4,7 @@ import "app2wxapp/userpool"
 
 // EncodeUser codes what a login does not change.
 func EncodeUser(u userpool.User) []byte {
-	var e Encoder
+	e := make(Encoder, 0, 512) // most fit
 	e.Text(u.UnionID)
 	e.Num(uint64(len(u.Identities)))
 	for _, id := range u.Identities {
@@ -24,8 +24,8 @@ func EncodeUser(u userpool.User) []byte {
 }
 
 // DecodeUser is the reverse of EncodeUser.
-func DecodeUser(poolID, id string, b []byte) (userpool.User, error) {
-	d := NewDecoder(b)
+func DecodeUser(poolID, id, record string) (userpool.User, error) {
+	d := NewDecoder(record)
 	u := userpool.User{PoolID: poolID, ID: id, UnionID: d.Text()}
 	if n := d.Count(); n > 0 {
 		u.Identities = make([]userpool.Identity, n)

@@ -134,8 +134,9 @@ func (s *Sealer) derive(nonce []byte) cipher.AEAD {
 	return aead
 }
 
-// Seal returns the record for plain at the place's key.
-func (s *Sealer) Seal(place string, key, plain []byte) []byte {
+// Seal returns the record for plain at the place's key. It may use buf's memory
+// meanwhile.
+func (s *Sealer) Seal(buf []byte, place string, key, plain []byte) []byte {
 	now := s.session()
 	out := make([]byte, headerSize+nonceSize, len(plain)+sealedExtra)
 	out[0] = sealFormat
@@ -143,11 +144,12 @@ func (s *Sealer) Seal(place string, key, plain []byte) []byte {
 	nonce := out[headerSize:]
 	copy(nonce, now.half[:])
 	rand.Read(nonce[len(now.half):])
-	return now.aead.Seal(out, nonce[len(now.half):], plain, associated(out, place, key)) // #nosec G407 -- the nonce is random, two lines up
+	return now.aead.Seal(out, nonce[len(now.half):], plain, associate(buf[:0], out, place, key)) // #nosec G407 -- the nonce is random, two lines up
 }
 
-// Open returns what Seal was given, or an error that wraps ErrSealed.
-func (s *Sealer) Open(place string, key, record []byte) ([]byte, error) {
+// Open returns what Seal was given, in buf's memory if that is large enough, or
+// an error that wraps ErrSealed.
+func (s *Sealer) Open(buf []byte, place string, key, record []byte) ([]byte, error) {
 	if len(record) < sealedExtra || record[0] != sealFormat {
 		return nil, fmt.Errorf("%w: not a sealed record", ErrSealed)
 	}
@@ -157,7 +159,8 @@ func (s *Sealer) Open(place string, key, record []byte) ([]byte, error) {
 	nonce, sealed := record[headerSize:headerSize+nonceSize], record[headerSize+nonceSize:]
 	half := nonceHalf(nonce)
 	aead, known := s.aead(half)
-	plain, err := aead.Open(nil, nonce[len(half):], sealed, associated(record, place, key))
+	buf = associate(buf[:0], record, place, key)
+	plain, err := aead.Open(buf[len(buf):], nonce[len(half):], sealed, buf)
 	if err != nil {
 		return nil, fmt.Errorf("%w: it was altered, moved or sealed with another key", ErrSealed)
 	}
@@ -179,15 +182,16 @@ func (s *Sealer) aead(half nonceHalf) (_ cipher.AEAD, known bool) {
 	return s.derive(half[:]), false
 }
 
-func associated(record []byte, place string, key []byte) []byte {
-	ad := make([]byte, 0, headerSize+2+len(place)+2+len(key))
-	ad = append(ad, record[:headerSize]...)
-	ad = appendText(ad, place)
-	return appendText(ad, string(key))
+// associate appends what is authenticated with a record.
+func associate(b, record []byte, place string, key []byte) []byte {
+	b = slices.Grow(b, headerSize+2+len(place)+2+len(key))
+	b = append(b, record[:headerSize]...)
+	b = appendText(b, place)
+	return appendText(b, key)
 }
 
 // appendText appends s with its length before it.
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 

@@ -29,15 +29,15 @@ func TestXAESVectors(t *testing.T) {
 func TestSealOpens(t *testing.T) {
 	s := New(1, [32]byte{1})
 	for _, plain := range [][]byte{nil, {}, {0}, []byte("planted"), bytes.Repeat([]byte("x"), 5000)} {
-		record := s.Seal("users", []byte("p/u"), plain)
-		got, err := s.Open("users", []byte("p/u"), record)
+		record := s.Seal(nil, "users", []byte("p/u"), plain)
+		got, err := s.Open(nil, "users", []byte("p/u"), record)
 		if err != nil || !bytes.Equal(got, plain) {
 			t.Errorf("%d bytes: got %d bytes, %v", len(plain), len(got), err)
 		}
 		if len(plain) > 4 && bytes.Contains(record, plain) {
 			t.Error("the record shows what it seals")
 		}
-		if again := s.Seal("users", []byte("p/u"), plain); bytes.Equal(again, record) {
+		if again := s.Seal(nil, "users", []byte("p/u"), plain); bytes.Equal(again, record) {
 			t.Error("the same nonce twice")
 		}
 	}
@@ -47,10 +47,10 @@ func TestSealOpens(t *testing.T) {
 // anywhere else.
 func TestSealRefuses(t *testing.T) {
 	s := New(1, [32]byte{1})
-	record := s.Seal("users", []byte("p/u"), []byte("planted"))
+	record := s.Seal(nil, "users", []byte("p/u"), []byte("planted"))
 	refused := func(what string, s *Sealer, bucket, key string, record []byte) {
 		t.Helper()
-		if plain, err := s.Open(bucket, []byte(key), record); !errors.Is(err, ErrSealed) || plain != nil {
+		if plain, err := s.Open(nil, bucket, []byte(key), record); !errors.Is(err, ErrSealed) || plain != nil {
 			t.Errorf("%s: opened as %q, %v", what, plain, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestSealRefuses(t *testing.T) {
 	refused("bucket and key shifted", s, "user", "sp/u", record)
 	refused("another record key", New(1, [32]byte{2}), "users", "p/u", record)
 	refused("another key id", New(2, [32]byte{1}), "users", "p/u", record)
-	if plain, err := s.Open("users", []byte("p/u"), record); err != nil || string(plain) != "planted" {
+	if plain, err := s.Open(nil, "users", []byte("p/u"), record); err != nil || string(plain) != "planted" {
 		t.Errorf("afterwards: %q, %v", plain, err)
 	}
 }

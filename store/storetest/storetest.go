@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
@@ -55,6 +56,12 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"RedeemedMakesRoom", testRedeemedMakesRoom},
 		{"SignOutVoids", testSignOutVoids},
 		{"Sweep", testSweep},
+		{"Events", testEvents},
+		{"EventsOrder", testEventsOrder},
+		{"EventsRace", testEventsRace},
+		{"EventsOfActs", testEventsOfActs},
+		{"EventsOfReplay", testEventsOfReplay},
+		{"EventsSweep", testEventsSweep},
 		{"SigningKeys", testSigningKeys},
 		{"FirstSigningKeyRace", testFirstSigningKeyRace},
 	} {
@@ -128,24 +135,24 @@ func testPools(t *testing.T, s store.Store) {
 	want := Pool("p1")
 	_, err := s.Pool(ctx, "p1")
 	wantErr(t, "unknown pool", err, userpool.ErrPoolNotFound)
-	check(t, s.CreatePool(ctx, want))
-	wantErr(t, "created again", s.CreatePool(ctx, Pool("p1")), userpool.ErrPoolExists)
+	check(t, s.CreatePool(ctx, want, audit.Event{}))
+	wantErr(t, "created again", s.CreatePool(ctx, Pool("p1"), audit.Event{}), userpool.ErrPoolExists)
 	same(t, "pool", must[userpool.Pool](t)(s.Pool(ctx, "p1")), want)
 
 	refused := errors.New("refused")
-	_, err = s.UpdatePool(ctx, "p1", func(p *userpool.Pool) error { p.Name = "lost"; return refused })
+	_, err = s.UpdatePool(ctx, "p1", silent(func(p *userpool.Pool) error { p.Name = "lost"; return refused }))
 	wantErr(t, "refused change", err, refused)
-	_, err = s.UpdatePool(ctx, "p2", func(*userpool.Pool) error { return nil })
+	_, err = s.UpdatePool(ctx, "p2", silent(func(*userpool.Pool) error { return nil }))
 	wantErr(t, "change of an unknown pool", err, userpool.ErrPoolNotFound)
 	want.Name, want.SecretOptional = "new", false
-	got := must[userpool.Pool](t)(s.UpdatePool(ctx, "p1", func(p *userpool.Pool) error { p.Name, p.SecretOptional = "new", false; return nil }))
+	got := must[userpool.Pool](t)(s.UpdatePool(ctx, "p1", silent(func(p *userpool.Pool) error { p.Name, p.SecretOptional = "new", false; return nil })))
 	same(t, "returned", got, want)
 	same(t, "stored", must[userpool.Pool](t)(s.Pool(ctx, "p1")), want)
 }
 
 func testPoolsList(t *testing.T, s store.Store) {
 	for _, id := range []string{"c", "a", "b", "d"} {
-		check(t, s.CreatePool(ctx, Pool(id)))
+		check(t, s.CreatePool(ctx, Pool(id), audit.Event{}))
 	}
 	for _, row := range []struct {
 		after string
@@ -163,12 +170,12 @@ func testPoolsList(t *testing.T, s store.Store) {
 }
 
 func testUpdatePoolAtomic(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	together(50, func(i int) {
-		_, err := s.UpdatePool(ctx, "p", func(p *userpool.Pool) error {
+		_, err := s.UpdatePool(ctx, "p", silent(func(p *userpool.Pool) error {
 			p.AllowedApps = append(p.AllowedApps, fmt.Sprint(i))
 			return nil
-		})
+		}))
 		if err != nil {
 			t.Error(err)
 		}
@@ -179,7 +186,7 @@ func testUpdatePoolAtomic(t *testing.T, s store.Store) {
 }
 
 func testTouchSecrets(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	last := func() time.Time { return must[userpool.Pool](t)(s.Pool(ctx, "p")).Secrets[0].LastUsedAt }
 	check(t, s.TouchSecrets(ctx, "p", map[string]time.Time{"s1": T0, "gone": T0}))
 	if got := last(); !got.Equal(T0) {
@@ -192,7 +199,7 @@ func testTouchSecrets(t *testing.T, s store.Store) {
 }
 
 func testUsers(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	want := User("p", "u1")
 	want.Blocked, want.NotBefore = true, T0
 	_, err := s.User(ctx, "p", "u1")
@@ -209,8 +216,8 @@ func testUsers(t *testing.T, s store.Store) {
 }
 
 func testCreateUserTaken(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
-	check(t, s.CreatePool(ctx, Pool("q")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
+	check(t, s.CreatePool(ctx, Pool("q"), audit.Event{}))
 	check(t, s.CreateUser(ctx, User("p", "u")))
 	id := User("p", "other")
 	id.ID = "u"
@@ -241,7 +248,7 @@ func ids(m userpool.Matches) string {
 }
 
 func testFindUsers(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	a, b := User("p", "a"), User("p", "b")
 	b.Phone = "+8613800138001"
 	c := User("p", "c")
@@ -273,8 +280,8 @@ func testFindUsers(t *testing.T, s store.Store) {
 }
 
 func testFindUsersStaysInPool(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
-	check(t, s.CreatePool(ctx, Pool("q")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
+	check(t, s.CreatePool(ctx, Pool("q"), audit.Event{}))
 	check(t, s.CreateUser(ctx, User("p", "a")))
 	keys := userpool.Keys{UnionID: "oU-a", Identity: userpool.Identity{AppID: "wx1", OpenID: "o1-a"}, Phone: "+8613800138000"}
 	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "q", keys))); got != "- -" {
@@ -283,19 +290,19 @@ func testFindUsersStaysInPool(t *testing.T, s store.Store) {
 }
 
 func testPutUserMovesIndexes(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	u := User("p", "a")
 	check(t, s.CreateUser(ctx, u))
 	old := userpool.Keys{UnionID: u.UnionID, Identity: u.Identities[0], Phone: u.Phone}
 	want := u
 	want.UnionID, want.Phone = "oU-new", "+85261234567"
 	want.Identities = []userpool.Identity{u.Identities[1], {AppID: "wx3", OpenID: "o3"}}
-	got := must[userpool.User](t)(s.PutUser(ctx, "p", old, func(m userpool.Matches) (userpool.User, error) {
+	got := must[userpool.User](t)(s.PutUser(ctx, "p", old, silently(func(m userpool.Matches) (userpool.User, error) {
 		if ids(m) != "a a a" {
 			t.Errorf("PutUser found %q, want a three times", ids(m))
 		}
 		return want, nil
-	}))
+	})))
 	same(t, "returned", got, want)
 	same(t, "stored", must[userpool.User](t)(s.User(ctx, "p", "a")), want)
 	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", old))); got != "- -" {
@@ -308,37 +315,37 @@ func testPutUserMovesIndexes(t *testing.T, s store.Store) {
 }
 
 func testPutUserErrors(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	check(t, s.CreateUser(ctx, User("p", "a")))
 	check(t, s.CreateUser(ctx, User("p", "b")))
-	_, err := s.PutUser(ctx, "p", userpool.Keys{}, func(userpool.Matches) (userpool.User, error) {
+	_, err := s.PutUser(ctx, "p", userpool.Keys{}, silently(func(userpool.Matches) (userpool.User, error) {
 		return User("p", "c"), userpool.ErrUnchanged
-	})
+	}))
 	wantErr(t, "unchanged", err, userpool.ErrUnchanged)
 	_, err = s.User(ctx, "p", "c")
 	wantErr(t, "user of a refused call", err, userpool.ErrUserNotFound)
-	_, err = s.PutUser(ctx, "p", userpool.Keys{}, func(userpool.Matches) (userpool.User, error) {
+	_, err = s.PutUser(ctx, "p", userpool.Keys{}, silently(func(userpool.Matches) (userpool.User, error) {
 		u := User("p", "b")
 		u.UnionID = "oU-a"
 		return u, nil
-	})
+	}))
 	wantErr(t, "somebody else's unionid", err, userpool.ErrUserExists)
 	same(t, "the user meanwhile", must[userpool.User](t)(s.User(ctx, "p", "b")), User("p", "b"))
 }
 
 // Of many first sign-ins of one WeChat user at once, one makes the user.
 func testPutUserRace(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	keys := userpool.Keys{UnionID: "oU", Identity: userpool.Identity{AppID: "wx1", OpenID: "o"}}
 	var mu sync.Mutex
 	made := map[string]bool{}
 	together(32, func(i int) {
-		u, err := s.PutUser(ctx, "p", keys, func(m userpool.Matches) (userpool.User, error) {
+		u, err := s.PutUser(ctx, "p", keys, silently(func(m userpool.Matches) (userpool.User, error) {
 			if m.ByUnionID != nil {
 				return *m.ByUnionID, nil
 			}
 			return userpool.User{PoolID: "p", ID: fmt.Sprint("u", i), UnionID: "oU", Identities: []userpool.Identity{keys.Identity}}, nil
-		})
+		}))
 		if err != nil {
 			t.Error(err)
 		}
@@ -352,22 +359,22 @@ func testPutUserRace(t *testing.T, s store.Store) {
 }
 
 func testUpdateUser(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	want := User("p", "a")
 	check(t, s.CreateUser(ctx, want))
-	_, err := s.UpdateUser(ctx, "p", "b", func(*userpool.User) error { return nil })
+	_, err := s.UpdateUser(ctx, "p", "b", silent(func(*userpool.User) error { return nil }))
 	wantErr(t, "unknown user", err, userpool.ErrUserNotFound)
 	want.Blocked, want.NotBefore, want.Phone = true, T0, ""
-	got := must[userpool.User](t)(s.UpdateUser(ctx, "p", "a", func(u *userpool.User) error {
+	got := must[userpool.User](t)(s.UpdateUser(ctx, "p", "a", silent(func(u *userpool.User) error {
 		u.Blocked, u.NotBefore, u.Phone = true, T0, ""
 		return nil
-	}))
+	})))
 	same(t, "returned", got, want)
 	same(t, "stored", must[userpool.User](t)(s.User(ctx, "p", "a")), want)
 
 	// An identity that change writes over is found no more.
 	old := want.Identities[0]
-	check(t, second(s.UpdateUser(ctx, "p", "a", func(u *userpool.User) error { u.Identities[0].OpenID = "o1-new"; return nil })))
+	check(t, second(s.UpdateUser(ctx, "p", "a", silent(func(u *userpool.User) error { u.Identities[0].OpenID = "o1-new"; return nil }))))
 	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", userpool.Keys{Identity: old}))); got != "- -" {
 		t.Errorf("the old identity finds %q", got)
 	}
@@ -400,6 +407,19 @@ func testFirstSigningKeyRace(t *testing.T, s store.Store) {
 	})
 	if len(got) != 1 {
 		t.Errorf("16 first keys at once: callers got %d different ones, want 1", len(got))
+	}
+}
+
+// silent is a change that nothing is written of.
+func silent[T any](change func(*T) error) func(*T) (audit.Event, error) {
+	return func(v *T) (audit.Event, error) { return audit.Event{}, change(v) }
+}
+
+// silently is silent for PutUser.
+func silently(resolve func(userpool.Matches) (userpool.User, error)) func(userpool.Matches) (userpool.User, audit.Event, error) {
+	return func(m userpool.Matches) (userpool.User, audit.Event, error) {
+		u, err := resolve(m)
+		return u, audit.Event{}, err
 	}
 }
 

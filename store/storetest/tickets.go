@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
@@ -28,8 +29,8 @@ func Key(issued time.Time, n int) (k ticket.Key) {
 // seeded returns the store with pools p and q and user u in p.
 func seeded(t *testing.T, s store.Store) store.Store {
 	t.Helper()
-	check(t, s.CreatePool(ctx, Pool("p")))
-	check(t, s.CreatePool(ctx, Pool("q")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
+	check(t, s.CreatePool(ctx, Pool("q"), audit.Event{}))
 	u := User("p", "u")
 	u.Logins = userpool.Logins{}
 	check(t, s.CreateUser(ctx, u))
@@ -112,10 +113,10 @@ func second[T any](_ T, err error) error { return err }
 func testRedeemOrder(t *testing.T, s store.Store) {
 	seeded(t, s)
 	tk := issue(t, s, T0, 1)
-	check(t, second(s.UpdateUser(ctx, "p", "u", func(u *userpool.User) error {
+	check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error {
 		u.Blocked, u.NotBefore = true, T0.Add(time.Second)
 		return nil
-	})))
+	}))))
 	r := attempt(tk, T0.Add(2*time.Second), "j")
 	_, err := s.RedeemTicket(ctx, r)
 	wantErr(t, "blocked", err, userpool.ErrBlocked)
@@ -171,7 +172,7 @@ func race(t *testing.T, s store.Store, tk ticket.Ticket, n int) {
 // Different tickets, a few attempts at each, all at once: refusals in a group
 // of writes must not disturb the others.
 func testRedeemManyRaces(t *testing.T, s store.Store) {
-	check(t, s.CreatePool(ctx, Pool("p")))
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	const users, tries = 40, 4
 	tickets := make([]ticket.Ticket, users)
 	for i := range tickets {
@@ -266,7 +267,7 @@ func testIdempotent(t *testing.T, s store.Store) {
 	r.Idempotency = [32]byte{1}
 	first := must[ticket.Redeemed](t)(s.RedeemTicket(ctx, r))
 	// What happens to the user afterwards does not change the answer.
-	check(t, second(s.UpdateUser(ctx, "p", "u", func(u *userpool.User) error { u.Profile.Nickname = "new"; return nil })))
+	check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error { u.Profile.Nickname = "new"; return nil }))))
 	check(t, second(s.RedeemTicket(ctx, attempt(issue(t, s, T0, 2), T0, "j9"))))
 
 	again := r
@@ -286,7 +287,7 @@ func testIdempotent(t *testing.T, s store.Store) {
 	_, err := s.RedeemTicket(ctx, late)
 	wantErr(t, "repeat at ExpiresAt", err, ticket.ErrRedeemed)
 
-	check(t, second(s.UpdateUser(ctx, "p", "u", func(u *userpool.User) error { u.Blocked = true; return nil })))
+	check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error { u.Blocked = true; return nil }))))
 	_, err = s.RedeemTicket(ctx, again)
 	wantErr(t, "repeat of a blocked user", err, userpool.ErrBlocked)
 }
@@ -366,7 +367,7 @@ func testRedeemedMakesRoom(t *testing.T, s store.Store) {
 func testSignOutVoids(t *testing.T, s store.Store) {
 	seeded(t, s)
 	before, after := issue(t, s, T0, 1), issue(t, s, T0.Add(time.Millisecond), 2)
-	check(t, second(s.UpdateUser(ctx, "p", "u", func(u *userpool.User) error { u.NotBefore = T0; return nil })))
+	check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error { u.NotBefore = T0; return nil }))))
 	_, err := s.RedeemTicket(ctx, attempt(before, T0.Add(time.Second), "j1"))
 	wantErr(t, "ticket of that moment", err, ticket.ErrVoid)
 	check(t, second(s.RedeemTicket(ctx, attempt(after, T0.Add(time.Second), "j2"))))

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/audit"
 	"app2wxapp/ticket"
 	"app2wxapp/ticket/history"
 	"app2wxapp/userpool"
@@ -47,7 +48,7 @@ func History(t *testing.T, operations int, stores ...Store) func(history.Result)
 	h := &historyRun{Recorder: history.NewRecorder(), t: t, stores: stores, pool: "p" + crand.Text()}
 	h.clock.Store(t0.UnixMilli())
 	for {
-		err := stores[0].CreatePool(ctx, userpool.Pool{ID: h.pool, CreatedAt: t0, UpdatedAt: t0})
+		err := stores[0].CreatePool(ctx, userpool.Pool{ID: h.pool, CreatedAt: t0, UpdatedAt: t0}, audit.Event{})
 		if err == nil || errors.Is(err, userpool.ErrPoolExists) { // of an attempt whose answer was lost
 			break
 		}
@@ -219,12 +220,12 @@ func (h *historyRun) checkToken(client int, op history.Op, held *heldTicket) {
 
 func (h *historyRun) change(client int, op history.Op) {
 	h.Do(client, op, func(*history.Op) history.Out {
-		u, err := h.store(client).UpdateUser(ctx, h.pool, op.User, func(u *userpool.User) error {
+		u, err := h.store(client).UpdateUser(ctx, h.pool, op.User, func(u *userpool.User) (audit.Event, error) {
 			u.Blocked = op.Verb == history.Block || op.Verb == history.SignOut && u.Blocked
 			if now := time.UnixMilli(op.From).UTC(); op.Verb != history.Unblock && now.After(u.NotBefore) {
 				u.NotBefore = now
 			}
-			return nil
+			return audit.Event{}, nil
 		})
 		return h.out(client, err, history.Out{Result: history.OK, At: u.NotBefore.UnixMilli()})
 	})
