@@ -13,7 +13,9 @@ import (
 	"encoding/asn1"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"math/big"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -46,7 +48,10 @@ type key interface {
 }
 
 // hmacKey is a pool's jwtSecret: the bytes of its text, as Authing takes it.
-type hmacKey []byte
+type hmacKey struct {
+	secret []byte
+	macs   *sync.Pool // of hash.Hash, which have taken the key in
+}
 
 var headerHS256 = encoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`))
 
@@ -54,22 +59,25 @@ var headerHS256 = encoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`))
 // more; a pool without such a key neither issues nor accepts HS256 tokens.
 func hmacKeyOf(p userpool.Pool) (hmacKey, error) {
 	if len(p.JWTSecret) < sha256.Size {
-		return nil, fmt.Errorf("pool %s: jwtSecret must have at least %d bytes", p.ID, sha256.Size)
+		return hmacKey{}, fmt.Errorf("pool %s: jwtSecret must have at least %d bytes", p.ID, sha256.Size)
 	}
-	return hmacKey(p.JWTSecret), nil
+	secret := []byte(p.JWTSecret)
+	return hmacKey{secret, &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}}, nil
 }
 
 func (hmacKey) alg() string    { return algHS256 }
 func (hmacKey) header() string { return headerHS256 }
 
 func (k hmacKey) sign(signed []byte) ([]byte, error) {
-	mac := hmac.New(sha256.New, k)
+	mac := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(mac)
+	mac.Reset()
 	mac.Write(signed)
 	return mac.Sum(nil), nil
 }
 
 func (k hmacKey) verify(signed string, sig []byte) error {
-	return jwt.SigningMethodHS256.Verify(signed, sig, []byte(k))
+	return jwt.SigningMethodHS256.Verify(signed, sig, k.secret)
 }
 
 // keyPair is a signing key of the store, ready for use.

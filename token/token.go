@@ -57,6 +57,8 @@ type Service struct {
 	issuer string
 	now    func() time.Time
 	ring   *keyring
+	// hmacKeys are the pools' keys that have signed, by jwtSecret.
+	hmacKeys sync.Map
 }
 
 // New returns a Service. It reads nothing until it is asked for something.
@@ -161,7 +163,14 @@ func (s *Service) signingKey(ctx context.Context, pool userpool.Pool) (key, erro
 	if alg := pool.Alg(); alg != algHS256 {
 		return s.ring.signer(ctx, alg)
 	}
-	return hmacKeyOf(pool)
+	if k, ok := s.hmacKeys.Load(pool.JWTSecret); ok {
+		return k.(hmacKey), nil
+	}
+	k, err := hmacKeyOf(pool)
+	if err == nil {
+		s.hmacKeys.Store(pool.JWTSecret, k)
+	}
+	return k, err
 }
 
 // buffers are memory for tokens that are being made.

@@ -55,6 +55,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"SixthVoidsOldest", testSixthVoidsOldest},
 		{"RedeemedMakesRoom", testRedeemedMakesRoom},
 		{"SignOutVoids", testSignOutVoids},
+		{"LoginsOutliveTickets", testLoginsOutliveTickets},
 		{"Sweep", testSweep},
 		{"Events", testEvents},
 		{"EventsOrder", testEventsOrder},

@@ -373,6 +373,44 @@ func testSignOutVoids(t *testing.T, s store.Store) {
 	check(t, second(s.RedeemTicket(ctx, attempt(after, T0.Add(time.Second), "j2"))))
 }
 
+// A login stays counted, once, whatever becomes of its ticket and its user.
+func testLoginsOutliveTickets(t *testing.T, s store.Store) {
+	seeded(t, s)
+	want := func(when string, count uint64, last time.Time) {
+		t.Helper()
+		u := must[userpool.User](t)(s.User(ctx, "p", "u"))
+		if u.Logins.Count != count || !u.Logins.Last.Equal(last) || u.Logins.Addr != netip.MustParseAddr("203.0.113.7") {
+			t.Errorf("%s: got %+v, want %d logins, the last at %v", when, u.Logins, count, last)
+		}
+	}
+	login := func(issued time.Time, n int, count uint64) time.Time {
+		t.Helper()
+		at := issued.Add(time.Second)
+		done := must[ticket.Redeemed](t)(s.RedeemTicket(ctx, attempt(issue(t, s, issued, n), at, fmt.Sprint("j", n))))
+		if done.User.Logins.Count != count {
+			t.Errorf("login %d: answered as login %d", count, done.User.Logins.Count)
+		}
+		want("after a login", count, at)
+		return at
+	}
+	sweep := func(at time.Time) { must[int](t)(s.SweepTickets(ctx, at, 100)) }
+
+	login(T0, 1, 1)
+	must[userpool.User](t)(s.UpdateUser(ctx, "p", "u", func(u *userpool.User) (audit.Event, error) {
+		u.Profile.Nickname = "changed"
+		return audit.Event{}, nil
+	}))
+	want("after a change of the profile", 1, T0.Add(time.Second))
+	login(T0.Add(2*time.Second), 2, 2)
+	issue(t, s, T0.Add(4*time.Second), 3) // never redeemed
+	last := login(T0.Add(6*time.Second), 4, 3)
+	for _, after := range []time.Duration{0, time.Second, 2 * time.Second, time.Hour} {
+		sweep(T0.Add(2*time.Minute + ticket.RetainFor + after))
+		want(fmt.Sprint("after the sweep ", after, " later"), 3, last)
+	}
+	login(T0.Add(3*time.Hour), 5, 4)
+}
+
 func testSweep(t *testing.T, s store.Store) {
 	seeded(t, s)
 	short := issue(t, s, T0, 1)
