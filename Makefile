@@ -57,7 +57,7 @@ vuln:
 	else $(GOVULNCHECK) -db "file://$(VULNDB)" ./...; fi
 
 history:
-	go test -race -count=1 -timeout 60m -run '^TestHistory$$' ./store/bolt ./bridge -args -history.ops=$(HISTORYOPS)
+	go test -race -count=1 -timeout 60m -run '^TestHistory' ./store/bolt ./store/postgres ./bridge -args -history.ops=$(HISTORYOPS)
 	go test -race -count=1 -timeout 60m -run '^TestMachine$$' ./bridge -rapid.checks=1000 -args -machine.for=30m
 
 fuzz-short:

@@ -216,7 +216,7 @@ func TestMistakes(t *testing.T) {
 		{"public_url: https://a?b", `public_url: "https://a?b" has a query or fragment (? or #); write`},
 		{"public_url: https://a:70000", `public_url: "https://a:70000" has a port that is not a number from 0 to 65535; write`},
 		{"public_url: https://a:PLANTED@b", "public_url: the value has a user name or password in it; write"},
-		{"store: {url: mysql://a}", "config.yaml:1: store.url: the value begins neither with bolt: nor with postgres://; write bolt:PATH, such as"},
+		{"store: {url: mysql://a}", "config.yaml:1: store.url: the value begins neither with bolt: nor with postgres:; write bolt:PATH, such as"},
 		{"store: {url: 'bolt:'}", "store.url: the value names no file after bolt:; write"},
 		{"store: {url: bolt://a}", "store.url: the value has // where bolt: is followed by a plain path; write"},
 		{"store: {url: 'postgres://a:PLANTED%@b'}", "store.url: the value is not a URL; in its password, what is special must be escaped by %; write"},

@@ -63,7 +63,7 @@ func Check(url string) error {
 	path, bolt := strings.CutPrefix(url, "bolt:")
 	switch {
 	case !bolt:
-		return errors.New("begins neither with bolt: nor with postgres://")
+		return errors.New("begins neither with bolt: nor with postgres:")
 	case path == "":
 		return errors.New("names no file after bolt:")
 	case strings.HasPrefix(path, "//"):

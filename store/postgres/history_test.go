@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	historyOps = flag.Int("history.ops", 6_000, "operations of each TestHistory")
+	historyOps = flag.Int("history.ops", 3_000, "operations of each TestHistory")
 	crashes    = flag.Int64("crashes", 3, "crashes of PostgreSQL in TestHistoryCrashes")
 )
 
@@ -78,7 +78,7 @@ func TestHistoryCrashes(t *testing.T) {
 		server.Restart(t)
 	})
 	for n.Load() < *crashes && !t.Failed() {
-		unknown += load.History(t, *historyOps, a, b)(history.Unknown)
+		unknown += load.History(t, *historyOps/2, a, b)(history.Unknown)
 	}
 	stop()
 	t.Logf("%d crashes, %d outcomes unknown", n.Load(), unknown)

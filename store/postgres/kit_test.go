@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/store/postgres"
+	"app2wxapp/store/postgres/pgtest"
 	"app2wxapp/store/storetest"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
@@ -31,8 +33,11 @@ func config(url string) postgres.Config {
 	return postgres.Config{URL: url, Key: [32]byte{1}, Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry()}
 }
 
-// patient is for a machine that is busy with other things.
-const patient = "&statement_timeout=60000"
+// patient is for a machine that is busy with other things, or stops us for a
+// while.
+const patient = "&statement_timeout=600000&connect_timeout=600"
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // open opens the store at url until the test ends.
 func open(t testing.TB, url string) *postgres.Store {
@@ -89,11 +94,11 @@ func attempt(tk ticket.Ticket, jti string) ticket.Redemption {
 }
 
 // eventually waits until ok is true.
-func eventually(t testing.TB, what string, within time.Duration, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(within); !ok(); <-time.After(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", within, what)
+			t.Fatalf("not within two minutes: %s", what)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := postgres.Open(c); err == nil || !strings.Contains(err.Error(), "the encryption key is not this store's") {
 		t.Errorf("another encryption key: %v", err)
 	}
-	s, err := postgres.Open(config(url + "&synchronous_commit=off&durability=unchecked"))
+	s, err := postgres.Open(config(url + patient + "&synchronous_commit=off&durability=unchecked"))
 	check(t, err)
 	check(t, s.Close())
 }
@@ -56,7 +56,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestOpenAtOnce(t *testing.T) {
 	url := pgtest.New(t)
 	together(4, func(int) {
-		s, err := postgres.Open(config(url))
+		s, err := postgres.Open(config(url + patient))
 		if err != nil {
 			t.Error(err)
 			return
@@ -77,10 +77,11 @@ func TestSealed(t *testing.T) {
 	a := attempt(tk, "j")
 	a.Idempotency = [32]byte{1}
 	check(t, second(s.RedeemTicket(ctx, a)))
+	check(t, s.RecordEvents(ctx, []audit.Event{{At: t0, Type: audit.RedeemRefused, By: audit.Actor{Addr: a.Addr}}}))
 	c, err := pgx.Connect(ctx, url)
 	check(t, err)
 	defer c.Close(ctx)
-	for _, table := range []string{"meta", "pools", "users", "identities", "access", "tickets", "revoked", "signing_keys"} {
+	for _, table := range []string{"meta", "pools", "users", "identities", "access", "tickets", "revoked", "signing_keys", "audit", "audit_end"} {
 		rows, err := c.Query(ctx, `SELECT encode(convert_to(t::text, 'UTF8'), 'escape') FROM `+table+` t`)
 		check(t, err)
 		all, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -127,7 +128,7 @@ func TestClock(t *testing.T) {
 		told bool
 	}{{0, false}, {-time.Hour, true}, {time.Hour, true}} {
 		before := len(log.String())
-		c := config(pgtest.New(t))
+		c := config(pgtest.New(t) + patient)
 		c.Log = slog.New(slog.NewTextHandler(&log, nil))
 		looked := make(chan struct{}, 100)
 		c.Now = func() time.Time { looked <- struct{}{}; return time.Now().Add(row.off) }

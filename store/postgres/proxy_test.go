@@ -168,7 +168,7 @@ func TestTimeout(t *testing.T) {
 	check(t, second(tx.Exec(ctx, `SELECT 1 FROM access WHERE user_id = 'u' FOR UPDATE`)))
 	start := time.Now()
 	wantErr(t, "a locked user", second(s.RedeemTicket(ctx, attempt(u, "j1"))), userpool.ErrUnavailable)
-	if took := time.Since(start); took > 30*time.Second {
+	if took := time.Since(start); took > 2*time.Minute {
 		t.Errorf("given up after %v", took)
 	}
 	check(t, second(s.RedeemTicket(ctx, attempt(v, "j2"))))

@@ -6,12 +6,14 @@
 // server that the environment names in APP2WXAPP_TEST_POSTGRES, a URL of a role
 // that may create databases; without one, in a cluster that the first test of a
 // process makes with the installed initdb, in a temporary folder, and that ends
-// with the process. Where there is neither, tests fail: none is skipped.
+// with the process; Main also removes it. Where there is neither, tests fail:
+// none is skipped.
 package pgtest
 
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net/url"
 	"os"
 	"strings"
@@ -30,7 +32,27 @@ var shared struct {
 	server *Server
 }
 
-// New returns the URL of a new database, which is dropped when the test ends.
+// patience is how long anything may take on a machine that is busy with other
+// things, or stops us for a while.
+const patience = 5 * time.Minute
+
+// Main runs a package's tests, removes the cluster that they made, and returns
+// what to exit with.
+func Main(m *testing.M) int {
+	code := m.Run()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil {
+		return code
+	}
+	if err := shared.server.remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// New returns the URL of a new database.
 func New(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv(Env)
@@ -45,19 +67,23 @@ func New(t testing.TB) string {
 			}
 			shared.server = s
 		}
-		server = shared.server.URL("postgres")
+		// A database in it is not dropped, as that waits for a checkpoint.
+		return create(t, shared.server.URL("postgres"), newName())
 	}
 	return NewOn(t, server)
 }
 
-// NewOn is New in the server of that URL.
+func newName() string { return "test_" + strings.ToLower(rand.Text()[:16]) }
+
+// NewOn is New in the server of that URL. The database is dropped when the test
+// ends.
 func NewOn(t testing.TB, server string) string {
 	t.Helper()
-	name := "test_" + strings.ToLower(rand.Text()[:16])
-	Exec(t, server, "CREATE DATABASE "+name)
+	name := newName()
+	url := create(t, server, name)
 	t.Cleanup(func() {
 		// A server that the test has stopped needs no cleaning.
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if c, err := pgx.Connect(ctx, server); err == nil {
 			defer c.Close(ctx)
@@ -66,6 +92,12 @@ func NewOn(t testing.TB, server string) string {
 			}
 		}
 	})
+	return url
+}
+
+func create(t testing.TB, server, name string) string {
+	t.Helper()
+	Exec(t, server, "CREATE DATABASE "+name)
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +109,7 @@ func NewOn(t testing.TB, server string) string {
 // Exec runs a statement in the database of that URL.
 func Exec(t testing.TB, url, sql string, args ...any) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
