@@ -63,9 +63,9 @@ func Check(url string) error {
 	path, bolt := strings.CutPrefix(url, "bolt:")
 	switch {
 	case !bolt:
-		return errors.New("begins neither with bolt: nor with postgres:")
+		return errors.New("begins neither with bolt: nor with postgres:// as it must")
 	case path == "":
-		return errors.New("names no file after bolt:")
+		return errors.New("has bolt: and no file after it")
 	case strings.HasPrefix(path, "//"):
 		return errors.New("has // where bolt: is followed by a plain path")
 	}
