@@ -31,9 +31,13 @@ build:
 test: tools lint gosec vuln
 	go test -race -shuffle=on -timeout 20m ./...
 
-# The browser tests need Chromium; nothing else is installed.
+# The browser tests need Chromium, those of store/postgres the server, unless
+# APP2WXAPP_TEST_POSTGRES names one; nothing else is installed. The package
+# makes a cluster of its own and starts it, which the tests have no use for.
 tools:
 	@test -x /usr/bin/chromium || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
+	@test -n "$$APP2WXAPP_TEST_POSTGRES" || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  { apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; }
 
 lint:
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
@@ -42,7 +46,7 @@ lint:
 	go vet ./...
 	$(STATICCHECK) ./...
 	@! git grep -n 'labstack/echo' -- '*.go' ':!bridge/' ':!bench/' || { echo "echo is imported only under bridge/"; exit 1; }
-	@! git grep -nE 'go.etcd.io/bbolt|jackc/pgx' -- '*.go' ':!store/' ':!bench/' || { echo "database drivers are imported only under store/"; exit 1; }
+	@! git grep -nE 'go.etcd.io/bbolt|jackc/pgx|pressly/goose' -- '*.go' ':!store/' ':!bench/' || { echo "database drivers are imported only under store/"; exit 1; }
 
 # bench is a load driver and no part of the program.
 gosec:
@@ -53,7 +57,7 @@ vuln:
 	else $(GOVULNCHECK) -db "file://$(VULNDB)" ./...; fi
 
 history:
-	go test -race -count=1 -timeout 60m -run '^TestHistory$$' ./store/bolt ./bridge -args -history.ops=$(HISTORYOPS)
+	go test -race -count=1 -timeout 60m -run '^TestHistory' ./store/bolt ./store/postgres ./bridge -args -history.ops=$(HISTORYOPS)
 	go test -race -count=1 -timeout 60m -run '^TestMachine$$' ./bridge -rapid.checks=1000 -args -machine.for=30m
 
 fuzz-short:

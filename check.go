@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"app2wxapp/store"
 )
 
 func configCommand() *cobra.Command {
@@ -31,7 +33,7 @@ func configCommand() *cobra.Command {
 			for _, w := range warnings {
 				fmt.Fprintln(out, "warning:", w)
 			}
-			fmt.Fprintf(out, "ok: public %s (%s), admin %s, store %s\n", cfg.Listen.Public, cfg.PublicURL, cfg.Listen.Admin, string(cfg.StoreURL))
+			fmt.Fprintf(out, "ok: public %s (%s), admin %s, store %s\n", cfg.Listen.Public, cfg.PublicURL, cfg.Listen.Admin, store.Name(string(cfg.StoreURL)))
 			return nil
 		},
 	})

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"app2wxapp/store"
 	"app2wxapp/userpool"
 
 	"go.yaml.in/yaml/v3"
@@ -32,7 +33,7 @@ type Config struct {
 		TLS    struct{ Cert, Key string } // PEM files; both or neither
 	}
 	PublicURL     string          // without a trailing slash; never empty
-	StoreURL      userpool.Secret // bolt:PATH
+	StoreURL      userpool.Secret // bolt:PATH or postgres://…
 	AdminToken    userpool.Secret // empty: generate one
 	EncryptionKey userpool.Secret // base64, for decodeKey; empty: generate one
 	WeChat        struct {
@@ -89,7 +90,7 @@ func settings() []setting {
 		{"listen.tls.key", "", plain, "the path of a PEM file", field(func(c *Config) *string { return &c.Listen.TLS.Key }, anyText)},
 		{"public_url", "", plain, "what clients type, such as https://login.example.com",
 			field(func(c *Config) *string { return &c.PublicURL }, webURL)},
-		{"store.url", "bolt:data/app2wxapp.db", secret, "bolt:PATH, such as bolt:data/app2wxapp.db",
+		{"store.url", "bolt:data/app2wxapp.db", secret, "bolt:PATH, such as bolt:data/app2wxapp.db, or postgres://USER:PASSWORD@HOST:5432/DATABASE",
 			field(func(c *Config) *userpool.Secret { return &c.StoreURL }, storeURL)},
 		{"admin.token", "", secret, "at least 32 visible ASCII characters, such as the output of: openssl rand -hex 32",
 			field(func(c *Config) *userpool.Secret { return &c.AdminToken }, adminToken)},
@@ -357,6 +358,17 @@ func (r *configReader) together() {
 		where := cmp.Or(r.from["listen.admin"], r.from["listen.public"])
 		r.mistake(where, "listen.admin is the address of listen.public; write another port")
 	}
+	if store.Remote(string(c.StoreURL)) {
+		// Replicas share them, and a server has no folder where they could lie.
+		for _, missing := range []struct {
+			key  string
+			text userpool.Secret
+		}{{"encryption.key", c.EncryptionKey}, {"admin.token", c.AdminToken}} {
+			if missing.text == "" {
+				r.mistake(r.from["store.url"], "%s is not given; a store in PostgreSQL needs it, the same for every replica", missing.key)
+			}
+		}
+	}
 	c.PublicURL = cmp.Or(c.PublicURL, publicURL(c.Listen.Public, c.Listen.TLS.Cert != ""))
 }
 
@@ -428,11 +440,10 @@ func wechatURL(text string) (string, error) {
 }
 
 func storeURL(text string) (userpool.Secret, error) {
-	path, bolt := strings.CutPrefix(text, "bolt:")
-	return userpool.Secret(text), cmp.Or(
-		refuse(!bolt, "does not begin with bolt:, and this version has no other store"),
-		refuse(bolt && path == "", "names no file after bolt:"),
-		refuse(bolt && strings.HasPrefix(path, "//"), "has // where bolt: is followed by a plain path"))
+	if err := store.Check(text); err != nil {
+		return "", err
+	}
+	return userpool.Secret(text), nil
 }
 
 // adminToken insists on visible ASCII, as the token travels in a header.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"app2wxapp/store"
 	"app2wxapp/userpool"
 )
 
@@ -45,7 +46,7 @@ func serve(c *cobra.Command, _ []string) error {
 	warnOfAddresses(cfg, log)
 	warnOfFiles(maxFiles(), log)
 	log.Info("ready", "version", version, "public", s.PublicURL, "listen_public", s.onPublic.Addr().String(),
-		"admin", s.AdminURL, "store", string(cfg.StoreURL), "after", time.Since(start).Round(time.Millisecond).String())
+		"admin", s.AdminURL, "store", store.Name(string(cfg.StoreURL)), "after", time.Since(start).Round(time.Millisecond).String())
 	return s.run(c.Context())
 }
 

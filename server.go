@@ -118,35 +118,52 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 }
 
 // openStore opens the store with the keys that lie beside it or that the
-// settings give. The encryption key is made only together with a store: a new
-// one for an old store would open nothing.
+// settings give. A store on a server has nothing beside it: there the settings
+// give both. The encryption key is made only together with a store: a new one
+// for an old store would open nothing.
 func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.Store, userpool.Secret, error) {
-	path, err := storePath(cfg)
-	if err != nil {
-		return nil, "", err
-	}
-	folder := filepath.Dir(path)
-	if err := bolt.MakeFolder(folder); err != nil {
-		return nil, "", fmt.Errorf("create the store's folder: %w", err)
-	}
-	keyFile := filepath.Join(folder, "encryption.key")
-	key, err := keptSecret(cfg.EncryptionKey, keyFile, !bolt.Exists(path), log)
-	if err != nil {
-		return nil, "", fmt.Errorf("encryption.key: %w", err)
+	key, token := cfg.EncryptionKey, cfg.AdminToken
+	if !store.Remote(string(cfg.StoreURL)) {
+		var err error
+		if key, token, err = keysBeside(cfg, log); err != nil {
+			return nil, "", err
+		}
 	}
 	raw, err := decodeKey(string(key))
 	if err != nil {
-		return nil, "", fmt.Errorf("encryption.key in %s %w", keyFile, err)
+		return nil, "", fmt.Errorf("encryption.key %w", err)
 	}
-	token, err := keptSecret(cfg.AdminToken, filepath.Join(folder, adminTokenFile), true, log)
+	st, err := store.Open(store.Config{URL: string(cfg.StoreURL), Key: [32]byte(raw), Log: log, Reg: reg, Now: now})
+	return st, token, err
+}
+
+// keysBeside returns the encryption key and the admin token that the settings
+// give or that lie beside the store's file.
+func keysBeside(cfg Config, log *slog.Logger) (key, token userpool.Secret, err error) {
+	path, err := storePath(cfg)
+	if err != nil {
+		return "", "", err
+	}
+	folder := filepath.Dir(path)
+	if err := bolt.MakeFolder(folder); err != nil {
+		return "", "", fmt.Errorf("create the store's folder: %w", err)
+	}
+	keyFile := filepath.Join(folder, "encryption.key")
+	key, err = keptSecret(cfg.EncryptionKey, keyFile, !bolt.Exists(path), log)
+	if err != nil {
+		return "", "", fmt.Errorf("encryption.key: %w", err)
+	}
+	if _, err := decodeKey(string(key)); err != nil {
+		return "", "", fmt.Errorf("encryption.key in %s %w", keyFile, err)
+	}
+	token, err = keptSecret(cfg.AdminToken, filepath.Join(folder, adminTokenFile), true, log)
 	if err == nil {
 		_, err = adminToken(string(token))
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("admin.token: %w", err)
+		return "", "", fmt.Errorf("admin.token: %w", err)
 	}
-	st, err := store.Open(store.Config{URL: string(cfg.StoreURL), Key: [32]byte(raw), Log: log, Reg: reg, Now: now})
-	return st, token, err
+	return key, token, nil
 }
 
 // storePath returns the store's file, which need not exist.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -107,11 +108,12 @@ func proofKey() string {
 // from is the header by which a trusted proxy says who calls.
 func from(addr string) string { return "X-Forwarded-For: " + addr }
 
-// failingStore is a store of which every read of a pool or user, and every
+// failingStore is a store of which every first read of a pool, every read of a user, and every
 // write about tickets fails while err is set.
 type failingStore struct {
 	bridge.Store
-	err atomic.Pointer[error]
+	err   atomic.Pointer[error]
+	pools sync.Map // pool id → userpool.Pool
 }
 
 func (f *failingStore) fail(err error) { f.err.Store(&err) }

@@ -131,8 +131,8 @@ var mutants = []mutant{
 		old: "return t.put(bucketMeta, []byte(metaAudit), b)", new: "return json.Unmarshal(b, &end)", packages: theStore,
 	},
 	{
-		name: "audit: a row does not hang on the one before", file: "store/bolt/audit.go",
-		old: "|| prev != nil && !bytes.Equal(r.Prev, prev) {", new: "{", packages: theStore,
+		name: "audit: a row does not hang on the one before", file: "store/record/event.go",
+		old: "|| c.Head != nil && !bytes.Equal(r.Prev, c.Head) {", new: "|| c.Head != nil && !bytes.Equal(r.Prev, r.Prev) {", packages: theStore,
 	},
 	{
 		name: "audit: each refusal is a row", file: "audit/tally.go",

@@ -61,6 +61,18 @@ func match(live []PoolSecret, shown string) int {
 	return found
 }
 
+// Touch sets the times of last use of secrets, by their ids, where they are
+// later; if none is, it returns ErrUnchanged. Stores use it.
+func (p *Pool) Touch(used map[string]time.Time) error {
+	err := ErrUnchanged
+	for i, k := range p.Secrets {
+		if last := used[k.ID]; last.After(k.LastUsedAt) {
+			p.Secrets[i].LastUsedAt, err = last, nil
+		}
+	}
+	return err
+}
+
 // Phone is a number in E.164, "+8613800138000". fmt and slog show it masked;
 // string(p) is the number.
 type Phone string

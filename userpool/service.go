@@ -37,12 +37,7 @@ type Service struct {
 	codes   *spentCodes
 	metrics *Metrics
 
-	// Pools are asked for with every request and change rarely. mu is held
-	// while a pool is read into the cache or changed, so that an old one never
-	// replaces a new one.
-	mu    sync.Mutex
-	pools sync.Map // pool id → *Pool
-	uses  sync.Map // secret id → *secretUse
+	uses sync.Map // secret id → *secretUse
 
 	flushing sync.Mutex // held while uses are written
 }
@@ -62,20 +57,10 @@ func New(c Config) *Service {
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must
 // not change what it refers to.
 func (s *Service) Pool(ctx context.Context, id string) (Pool, error) {
-	if p, ok := s.pools.Load(id); ok {
-		return *p.(*Pool), nil
-	}
 	if !ValidID(id) {
 		return Pool{}, ErrPoolNotFound
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, err := s.store.Pool(ctx, id)
-	if err != nil {
-		return Pool{}, err
-	}
-	s.pools.Store(id, &p)
-	return p, nil
+	return s.store.Pool(ctx, id)
 }
 
 // Pools returns up to limit pools in id order with ids after the given one.
@@ -120,13 +105,10 @@ func (s *Service) CreatePool(ctx context.Context, n NewPool) (Pool, Secret, erro
 	now := s.now()
 	kept, secret := newPoolSecret(now)
 	p := Pool{ID: n.ID, Settings: n.Settings, JWTSecret: n.JWTSecret, Secrets: []PoolSecret{kept}, CreatedAt: now, UpdatedAt: now}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	made := audit.Event{At: now, Type: audit.PoolCreated, PoolID: p.ID, By: audit.By(ctx)}
 	if err := s.store.CreatePool(ctx, p, made); err != nil {
 		return Pool{}, "", err
 	}
-	s.pools.Store(p.ID, &p)
 	return p, secret, nil
 }
 
@@ -190,8 +172,6 @@ func (s *Service) updatePool(ctx context.Context, id string, change func(*Pool) 
 	if !ValidID(id) {
 		return Pool{}, ErrPoolNotFound
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	now := s.now()
 	p, err := s.store.UpdatePool(ctx, id, func(p *Pool) (audit.Event, error) {
 		p.UpdatedAt = now
@@ -200,15 +180,10 @@ func (s *Service) updatePool(ctx context.Context, id string, change func(*Pool) 
 		return e, err
 	})
 	if err != nil {
-		if errors.Is(err, ErrUnavailable) {
-			s.pools.Delete(id) // the outcome is unknown: read it again
-		}
 		return Pool{}, err
 	}
-	s.pools.Store(id, &p)
-	out := p // p is the readers' from now on
-	out.Secrets = s.withUses(p.Secrets)
-	return out, nil
+	p.Secrets = s.withUses(p.Secrets)
+	return p, nil
 }
 
 // Authenticate checks the pool secret that a caller shows, "" for none. It

@@ -223,7 +223,10 @@ type Matches struct {
 type Store interface {
 	// CreatePool stores the pool, or returns ErrPoolExists.
 	CreatePool(ctx context.Context, p Pool, e audit.Event) error
-	// Pool returns the pool, or ErrPoolNotFound.
+	// Pool returns the pool, or ErrPoolNotFound. It is called with every request,
+	// so a store keeps what it has read: the caller must not change what the pool
+	// refers to. A change made through this store is seen by every call that
+	// begins after it has returned, one made by another process within a second.
 	Pool(ctx context.Context, id string) (Pool, error)
 	// Pools returns up to limit pools in id order with ids after the given one.
 	Pools(ctx context.Context, after string, limit int) ([]Pool, error)
@@ -273,5 +276,6 @@ type WeChat interface {
 	Phone(ctx context.Context, app App, openID, code string) (Phone, error)
 }
 
-// ErrUnchanged is what PutUser's function returns to leave a user as it is.
+// ErrUnchanged is what PutUser's function returns to leave a user as it is, and
+// Touch a pool.
 var ErrUnchanged = errors.New("userpool: nothing to change")

@@ -3,15 +3,13 @@ package bolt
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
 
 	"app2wxapp/audit"
-	"app2wxapp/userpool"
+	"app2wxapp/store/record"
 )
 
 const (
@@ -21,52 +19,12 @@ const (
 	maxScan = 10_000
 )
 
-// auditRecord is an event as it is stored, under its id.
-type auditRecord struct {
-	At     time.Time         `json:"at"`
-	Type   audit.Type        `json:"type"`
-	PoolID string            `json:"pool,omitempty"`
-	UserID string            `json:"user,omitempty"`
-	Role   audit.Role        `json:"role"`
-	Addr   netip.Addr        `json:"addr,omitzero"`
-	Detail map[string]string `json:"detail,omitempty"`
-	Prev   []byte            `json:"prev"` // rowHash of the row before, empty in the first
-}
-
-// rowHash stands in the row after this one, and is the chain's head until there
-// is one.
-func rowHash(id, plain string) []byte {
-	sum := sha256.Sum256([]byte(id + plain)) // ids have one length
-	return sum[:]
-}
-
-// chainEnd is the newest row.
-type chainEnd struct {
-	ID   string    `json:"id"`
-	At   time.Time `json:"at"` // the id's time
-	Head []byte    `json:"head"`
-}
-
-// advance makes the id of the row that follows: of that time, or later where the
-// clock or chance would put it before a row that is there.
-func (c *chainEnd) advance(at time.Time) {
-	if at.Before(c.At) {
-		at = c.At
-	}
-	id := userpool.NewID(at)
-	if id <= c.ID {
-		at = at.Add(time.Millisecond)
-		id = userpool.NewID(at)
-	}
-	c.ID, c.At = id, at
-}
-
-func (t *tx) chainEnd() (c chainEnd, err error) {
-	record, ok, err := t.get(bucketMeta, []byte(metaAudit))
+func (t *tx) chainEnd() (c record.Chain, err error) {
+	rec, ok, err := t.get(bucketMeta, []byte(metaAudit))
 	if err != nil || !ok {
 		return c, err
 	}
-	if err := json.Unmarshal([]byte(record), &c); err != nil {
+	if err := json.Unmarshal([]byte(rec), &c); err != nil {
 		return c, corrupt(bucketMeta, err)
 	}
 	return c, nil
@@ -81,15 +39,11 @@ func (t *tx) record(e audit.Event) error {
 	if err != nil {
 		return err
 	}
-	plain, err := json.Marshal(auditRecord{
-		At: e.At, Type: e.Type, PoolID: e.PoolID, UserID: e.UserID, Role: e.By.Role, Addr: e.By.Addr, Detail: e.Detail, Prev: end.Head,
-	})
+	row, err := end.Append(e)
 	if err != nil {
 		return err
 	}
-	end.advance(e.At)
-	end.Head = rowHash(end.ID, string(plain))
-	if err := t.put(bucketAudit, []byte(end.ID), plain); err != nil {
+	if err := t.put(bucketAudit, []byte(end.ID), row); err != nil {
 		return err
 	}
 	b, err := json.Marshal(end)
@@ -140,18 +94,16 @@ func (s *Store) Events(_ context.Context, q audit.Query) (events []audit.Event, 
 	return events, next, err
 }
 
-func (t *tx) event(id, record []byte) (audit.Event, error) {
-	plain, err := t.open(bucketAudit, id, record)
+func (t *tx) event(id, sealed []byte) (audit.Event, error) {
+	plain, err := t.open(bucketAudit, id, sealed)
 	if err != nil {
 		return audit.Event{}, err
 	}
-	var r auditRecord
-	if err := json.Unmarshal([]byte(plain), &r); err != nil {
-		return audit.Event{}, corrupt(bucketAudit, err)
+	e, err := record.DecodeEvent(string(id), plain)
+	if err != nil {
+		return e, corrupt(bucketAudit, err)
 	}
-	return audit.Event{
-		ID: string(id), At: r.At, Type: r.Type, PoolID: r.PoolID, UserID: r.UserID, By: audit.Actor{Role: r.Role, Addr: r.Addr}, Detail: r.Detail,
-	}, nil
+	return e, nil
 }
 
 // idTime returns the time of a row's id, which is the event's or later; the zero
@@ -184,22 +136,19 @@ func (s *Store) VerifyEvents(context.Context) (chain audit.Chain, err error) {
 		if err != nil {
 			return err
 		}
-		var prev []byte
+		var at record.Chain
 		c := t.Bucket([]byte(bucketAudit)).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			var r auditRecord
-			plain, err := t.open(bucketAudit, k, v)
-			if err != nil || json.Unmarshal([]byte(plain), &r) != nil || prev != nil && !bytes.Equal(r.Prev, prev) {
+			if plain, err := t.open(bucketAudit, k, v); err != nil || !at.Follow(string(k), plain) {
 				chain.Broken = string(k)
 				return nil
 			}
-			prev = rowHash(string(k), plain)
 			chain.Events++
 		}
-		if !bytes.Equal(prev, end.Head) {
+		if !bytes.Equal(at.Head, end.Head) {
 			chain.Broken = end.ID
 		}
-		copy(chain.Head[:], prev)
+		copy(chain.Head[:], at.Head)
 		return nil
 	})
 	return chain, err

@@ -17,7 +17,7 @@
 //	meta          "audit"                                where the audit chain ends, JSON
 //	audit         event id                               event and SHA-256 of the row before, JSON
 //
-// Every record except meta's "schema" is sealed (seal.go). Keys tell nothing
+// Every record except meta's "schema" is sealed (package seal). Keys tell nothing
 // of a person: hashes, ids and HMACs. Tickets and users have keys in time
 // order, so that those who come together share a few hot pages; what a login
 // changes lies apart from the profile, in records small enough for many to a
@@ -44,6 +44,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	bbolt "go.etcd.io/bbolt"
 
+	"app2wxapp/store/seal"
 	"app2wxapp/userpool"
 )
 
@@ -91,10 +92,11 @@ type Store struct {
 	// db is nil from a failed write until the file has been opened again.
 	dbMu   sync.RWMutex
 	db     *bbolt.DB
-	keys   dataKeys
-	sealer *sealer
+	keys   seal.DataKeys
+	sealer *seal.Sealer
 	epoch  string
 	clock  clock
+	pools  poolCache
 
 	queue  *queue
 	done   chan struct{}            // closed when the commit loop has ended
@@ -203,7 +205,7 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 		if err != nil {
 			return err
 		}
-		s.keys, s.sealer = keys, newSealer(recordKeyID, keys.record)
+		s.keys, s.sealer = keys, seal.New(recordKeyID, keys.Record)
 		s.epoch, _, err = (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
 		if err == nil && s.epoch == "" {
 			err = errors.New("the epoch is missing; restore a backup")
@@ -258,7 +260,7 @@ func (t *tx) sealed(bucket string, key []byte) []byte {
 }
 
 func (t *tx) open(bucket string, key, record []byte) (string, error) {
-	plain, err := t.s.sealer.open(t.scratch, bucket, key, record)
+	plain, err := t.s.sealer.Open(t.scratch, bucket, key, record)
 	if err != nil {
 		return "", corrupt(bucket, err)
 	}
@@ -272,7 +274,7 @@ func (t *tx) put(bucket string, key, plain []byte) error {
 	if bucket == bucketTickets || bucket == bucketUsers || bucket == bucketAudit {
 		b.FillPercent = 0.9 // keys grow with time: pages fill from the left
 	}
-	return b.Put(key, t.s.sealer.seal(t.scratch, bucket, key, plain))
+	return b.Put(key, t.s.sealer.Seal(t.scratch, bucket, key, plain))
 }
 
 func (t *tx) delete(bucket string, key []byte) error {

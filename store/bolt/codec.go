@@ -1,135 +1,13 @@
 package bolt
 
 import (
-	"encoding/binary"
-	"errors"
 	"net/netip"
 	"time"
 
+	"app2wxapp/store/record"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
-
-// The records that a login touches are coded by hand: fields in a fixed order,
-// texts and counts as uvarints, times as milliseconds since 1970 (0 for none).
-// A new field goes to the end; a record that ends before it has its zero value.
-// Records that change rarely are JSON. What is decoded shares the record's
-// memory.
-
-var errShort = errors.New("the record is cut off")
-
-type encoder []byte
-
-func (e *encoder) text(s string)  { *e = appendText(*e, s) }
-func (e *encoder) num(n uint64)   { *e = binary.AppendUvarint(*e, n) }
-func (e *encoder) bytes(b []byte) { *e = appendText(*e, b) }
-func (e *encoder) flag(b bool) {
-	if b {
-		e.num(1)
-	} else {
-		e.num(0)
-	}
-}
-func (e *encoder) time(t time.Time) {
-	if t.IsZero() {
-		e.num(0)
-	} else {
-		e.num(uint64(t.UnixMilli())) // #nosec G115 -- the reader turns it back by the same conversion
-	}
-}
-
-type decoder struct {
-	rest string
-	err  error
-}
-
-func (d *decoder) num() uint64 {
-	if len(d.rest) == 0 || d.err != nil {
-		return 0
-	}
-	n, size := binary.Uvarint([]byte(d.rest[:min(len(d.rest), binary.MaxVarintLen64)]))
-	if size <= 0 {
-		d.err = errShort
-		return 0
-	}
-	d.rest = d.rest[size:]
-	return n
-}
-
-func (d *decoder) text() string {
-	n := d.num()
-	if n > uint64(len(d.rest)) {
-		d.err = errShort
-		return ""
-	}
-	s := d.rest[:n]
-	d.rest = d.rest[n:]
-	return s
-}
-
-func (d *decoder) flag() bool { return d.num() != 0 }
-func (d *decoder) addr() netip.Addr {
-	a, _ := netip.AddrFromSlice([]byte(d.text()))
-	return a
-}
-func (d *decoder) time() time.Time {
-	if ms := d.num(); ms != 0 {
-		return time.UnixMilli(int64(ms)).UTC() // #nosec G115 -- the writer converted it the other way
-	}
-	return time.Time{}
-}
-
-// count returns a number of things that follow, each at least a byte long.
-func (d *decoder) count() int {
-	n := d.num()
-	if n > uint64(len(d.rest)) {
-		d.err = errShort
-		return 0
-	}
-	return int(n) // #nosec G115 -- n is at most the bytes that are left
-}
-
-// encodeUser codes what a login does not change.
-func encodeUser(u userpool.User) []byte {
-	e := make(encoder, 0, 512) // most fit
-	e.text(u.UnionID)
-	e.num(uint64(len(u.Identities)))
-	for _, id := range u.Identities {
-		e.text(id.AppID)
-		e.text(id.OpenID)
-	}
-	e.text(string(u.Phone))
-	p := u.Profile
-	for _, s := range []string{p.Nickname, p.AvatarURL, p.Language, p.City, p.Province, p.Country} {
-		e.text(s)
-	}
-	e.num(uint64(p.Gender)) // #nosec G115 -- the reader turns it back by the same conversion
-	e.text(u.RegisterMethod)
-	e.time(u.SignedUp)
-	e.time(u.UpdatedAt)
-	return e
-}
-
-func decodeUser(poolID, id, record string) (userpool.User, error) {
-	d := decoder{rest: record}
-	u := userpool.User{PoolID: poolID, ID: id, UnionID: d.text()}
-	if n := d.count(); n > 0 {
-		u.Identities = make([]userpool.Identity, n)
-		for i := range u.Identities {
-			u.Identities[i] = userpool.Identity{AppID: d.text(), OpenID: d.text()}
-		}
-	}
-	u.Phone = userpool.Phone(d.text())
-	p := &u.Profile
-	for _, s := range []*string{&p.Nickname, &p.AvatarURL, &p.Language, &p.City, &p.Province, &p.Country} {
-		*s = d.text()
-	}
-	p.Gender = int(d.num()) // #nosec G115 -- the writer converted it the other way
-	u.RegisterMethod = d.text()
-	u.SignedUp = d.time()
-	u.UpdatedAt = d.time()
-	return u, d.err
-}
 
 // access is the part of a user that a login reads and changes, and the user's
 // live tickets, which only the store knows.
@@ -153,34 +31,34 @@ func (a access) of(u *userpool.User) {
 
 // encode returns the record, in buf's memory if that is large enough.
 func (a access) encode(buf []byte) []byte {
-	e := encoder(buf[:0])
-	e.flag(a.blocked)
-	e.time(a.notBefore)
-	e.num(a.logins.Count)
-	e.time(a.logins.Last)
-	e.bytes(a.logins.Addr.AsSlice())
-	e.num(uint64(len(a.live)))
+	e := record.Encoder(buf[:0])
+	e.Flag(a.blocked)
+	e.Time(a.notBefore)
+	e.Num(a.logins.Count)
+	e.Time(a.logins.Last)
+	e.Bytes(a.logins.Addr.AsSlice())
+	e.Num(uint64(len(a.live)))
 	for _, t := range a.live {
-		e.bytes(t.key[:])
-		e.time(t.expiresAt)
+		e.Bytes(t.key[:])
+		e.Time(t.expiresAt)
 	}
 	return e
 }
 
-func decodeAccess(record string) (access, error) {
-	d := decoder{rest: record}
-	a := access{blocked: d.flag(), notBefore: d.time()}
-	a.logins.Count = d.num()
-	a.logins.Last = d.time()
-	a.logins.Addr = d.addr()
-	if n := d.count(); n > 0 {
+func decodeAccess(rec string) (access, error) {
+	d := record.NewDecoder(rec)
+	a := access{blocked: d.Flag(), notBefore: d.Time()}
+	a.logins.Count = d.Num()
+	a.logins.Last = d.Time()
+	a.logins.Addr = d.Addr()
+	if n := d.Count(); n > 0 {
 		a.live = make([]liveTicket, n)
 		for i := range a.live {
-			copy(a.live[i].key[:], d.text())
-			a.live[i].expiresAt = d.time()
+			copy(a.live[i].key[:], d.Text())
+			a.live[i].expiresAt = d.Time()
 		}
 	}
-	return a, d.err
+	return a, d.Err
 }
 
 // ticketRecord is a ticket and what became of it.
@@ -199,60 +77,60 @@ type ticketRecord struct {
 
 // encode returns the record, in buf's memory if that is large enough.
 func (t ticketRecord) encode(buf []byte) []byte {
-	e := encoder(buf[:0])
-	e.text(t.PoolID)
-	e.text(t.UserID)
-	e.text(t.AppID)
-	e.text(t.SourceApp)
-	e.text(t.Challenge)
-	e.time(t.ExpiresAt)
-	e.text(t.epoch)
-	e.flag(t.void)
-	e.time(t.redeemedAt)
-	e.text(t.jti)
-	e.time(t.tokenEnd)
-	e.text(t.idem)
-	e.text(t.answer)
-	e.flag(t.revoked)
-	e.bytes(t.addr.AsSlice())
+	e := record.Encoder(buf[:0])
+	e.Text(t.PoolID)
+	e.Text(t.UserID)
+	e.Text(t.AppID)
+	e.Text(t.SourceApp)
+	e.Text(t.Challenge)
+	e.Time(t.ExpiresAt)
+	e.Text(t.epoch)
+	e.Flag(t.void)
+	e.Time(t.redeemedAt)
+	e.Text(t.jti)
+	e.Time(t.tokenEnd)
+	e.Text(t.idem)
+	e.Text(t.answer)
+	e.Flag(t.revoked)
+	e.Bytes(t.addr.AsSlice())
 	return e
 }
 
-func decodeTicket(key ticket.Key, record string) (ticketRecord, error) {
-	d := decoder{rest: record}
+func decodeTicket(key ticket.Key, rec string) (ticketRecord, error) {
+	d := record.NewDecoder(rec)
 	t := ticketRecord{Ticket: ticket.Ticket{
-		Key: key, PoolID: d.text(), UserID: d.text(), AppID: d.text(), SourceApp: d.text(), Challenge: d.text(), ExpiresAt: d.time(),
+		Key: key, PoolID: d.Text(), UserID: d.Text(), AppID: d.Text(), SourceApp: d.Text(), Challenge: d.Text(), ExpiresAt: d.Time(),
 	}}
-	t.epoch = d.text()
-	t.void = d.flag()
-	t.redeemedAt = d.time()
-	t.jti = d.text()
-	t.tokenEnd = d.time()
-	t.idem = d.text()
-	t.answer = d.text()
-	t.revoked = d.flag()
-	t.addr = d.addr()
-	return t, d.err
+	t.epoch = d.Text()
+	t.void = d.Flag()
+	t.redeemedAt = d.Time()
+	t.jti = d.Text()
+	t.tokenEnd = d.Time()
+	t.idem = d.Text()
+	t.answer = d.Text()
+	t.revoked = d.Flag()
+	t.addr = d.Addr()
+	return t, d.Err
 }
 
 // encodeAnswer codes a user as a redemption answered, login included.
 func encodeAnswer(u userpool.User) string {
-	var e encoder
-	e.bytes(encodeUser(u))
-	e.bytes(access{blocked: u.Blocked, notBefore: u.NotBefore, logins: u.Logins}.encode(nil))
+	var e record.Encoder
+	e.Bytes(record.EncodeUser(u))
+	e.Bytes(access{blocked: u.Blocked, notBefore: u.NotBefore, logins: u.Logins}.encode(nil))
 	return string(e)
 }
 
-func decodeAnswer(poolID, id, record string) (userpool.User, error) {
-	d := decoder{rest: record}
-	u, err := decodeUser(poolID, id, d.text())
+func decodeAnswer(poolID, id, rec string) (userpool.User, error) {
+	d := record.NewDecoder(rec)
+	u, err := record.DecodeUser(poolID, id, d.Text())
 	if err != nil {
 		return u, err
 	}
-	a, err := decodeAccess(d.text())
+	a, err := decodeAccess(d.Text())
 	a.of(&u)
-	if d.err != nil {
-		err = d.err
+	if d.Err != nil {
+		err = d.Err
 	}
 	return u, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"app2wxapp/store/record"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
@@ -77,7 +78,7 @@ func drawTicket(t *rapid.T) ticketRecord {
 func TestCodecRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		u := drawUser(t)
-		if got, err := decodeUser("p", "u", string(encodeUser(u))); err != nil || !reflect.DeepEqual(got, u) {
+		if got, err := record.DecodeUser("p", "u", string(record.EncodeUser(u))); err != nil || !reflect.DeepEqual(got, u) {
 			t.Errorf("user: got %#v, %v, want %#v", got, err, u)
 		}
 		a := drawAccess(t)
@@ -128,7 +129,7 @@ func TestCodecRefuses(t *testing.T) {
 		"more identities than bytes":   {0, 200},
 		"length that overflows an int": {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
 	} {
-		if u, err := decodeUser("p", "u", string(b)); err == nil {
+		if u, err := record.DecodeUser("p", "u", string(b)); err == nil {
 			t.Errorf("%s: read as %+v", name, u)
 		}
 	}
@@ -137,14 +138,14 @@ func TestCodecRefuses(t *testing.T) {
 // FuzzDecodeRecord: no bytes make a decoder panic or take memory beyond what
 // their length explains, and what it reads it writes the same again.
 func FuzzDecodeRecord(f *testing.F) {
-	f.Add([]byte(encodeUser(testUser("a"))))
+	f.Add(record.EncodeUser(testUser("a")))
 	f.Add(access{live: []liveTicket{{testTicket("a", 1).Key, t0}}}.encode(nil))
 	f.Add(ticketRecord{Ticket: testTicket("a", 1), epoch: "\x01", idem: "\x02"}.encode(nil))
 	f.Add([]byte(encodeAnswer(testUser("a"))))
 	f.Add([]byte{0, 200, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if u, err := decodeUser("p", "u", string(b)); err == nil {
-			again, err := decodeUser("p", "u", string(encodeUser(u)))
+		if u, err := record.DecodeUser("p", "u", string(b)); err == nil {
+			again, err := record.DecodeUser("p", "u", string(record.EncodeUser(u)))
 			if err != nil || !reflect.DeepEqual(again, u) {
 				t.Errorf("user: %+v, then %+v, %v", u, again, err)
 			}

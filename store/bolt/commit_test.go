@@ -290,7 +290,7 @@ func TestWhileReopening(t *testing.T) {
 	wantErr(t, "the failing write", s.update(user("a")), userpool.ErrUnavailable)
 	log.await(t, "cannot be opened again")
 	wantErr(t, "Ready", s.Ready(), userpool.ErrUnavailable)
-	wantErr(t, "read", second(s.Pool(ctx, "p")), userpool.ErrUnavailable)
+	wantErr(t, "read", second(s.SigningKeys(ctx)), userpool.ErrUnavailable)
 	wantErr(t, "read of a ticket", second(s.RedeemTicket(ctx, attempt(testTicket("a", 1), "j"))), userpool.ErrUnavailable)
 	wantErr(t, "write", s.update(user("b")), errReopening)
 	check(t, os.Chmod(path, 0o600))
@@ -335,7 +335,7 @@ func TestCloseFlushes(t *testing.T) {
 		check(t, <-c)
 	}
 	wantErr(t, "write after Close", s.update(user("late")), userpool.ErrUnavailable)
-	wantErr(t, "read after Close", second(s.Pool(ctx, "p")), userpool.ErrUnavailable)
+	wantErr(t, "read after Close", second(s.SigningKeys(ctx)), userpool.ErrUnavailable)
 	wantErr(t, "Ready after Close", s.Ready(), userpool.ErrUnavailable)
 	s = open(t, path)
 	for i := range 10 {

@@ -44,7 +44,7 @@ func TestCreate(t *testing.T) {
 // Two stores do not share keys, nor tickets.
 func TestEveryStoreHasItsKeys(t *testing.T) {
 	a, b := open(t, newPath(t)), open(t, newPath(t))
-	if a.keys.record == b.keys.record || a.keys.index == b.keys.index || a.keys.record == a.keys.index || string(a.epoch) == string(b.epoch) || len(a.epoch) != 16 {
+	if a.keys.Record == b.keys.Record || a.keys.Index == b.keys.Index || a.keys.Record == a.keys.Index || string(a.epoch) == string(b.epoch) || len(a.epoch) != 16 {
 		t.Error("stores share keys or epochs")
 	}
 }

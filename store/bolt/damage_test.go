@@ -174,10 +174,10 @@ func TestRecordThatDoesNotDecode(t *testing.T) {
 		}
 		path := filled(t)
 		s := open(t, path)
-		seal := s.sealer
+		sealer := s.sealer
 		closeStore(t, s)
 		every(t, path, bucket, func(b *bbolt.Bucket, k, _ []byte) error {
-			return b.Put(k, seal.seal(nil, bucket, k, []byte{0xff}))
+			return b.Put(k, sealer.Seal(nil, bucket, k, []byte{0xff}))
 		})
 		unavailable(t, path, bucket, "CreatePool") // that a pool is there is all it needs to know
 	}

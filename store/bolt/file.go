@@ -14,6 +14,8 @@ import (
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
+
+	"app2wxapp/store/seal"
 )
 
 const (
@@ -84,14 +86,14 @@ func writeMeta(t *bbolt.Tx, key [32]byte) error {
 			return err
 		}
 	}
-	keys := newDataKeys()
+	keys := seal.NewDataKeys()
 	var epoch [16]byte
 	rand.Read(epoch[:])
 	meta := t.Bucket([]byte(bucketMeta))
 	return errors.Join(
 		meta.Put([]byte(metaSchema), []byte(strconv.Itoa(schema))),
-		meta.Put([]byte(metaKeys), newSealer(0, key).seal(nil, bucketMeta, []byte(metaKeys), keys.marshal())),
-		meta.Put([]byte(metaEpoch), newSealer(recordKeyID, keys.record).seal(nil, bucketMeta, []byte(metaEpoch), epoch[:])),
+		meta.Put([]byte(metaKeys), seal.New(0, key).Seal(nil, bucketMeta, []byte(metaKeys), keys.Marshal())),
+		meta.Put([]byte(metaEpoch), seal.New(recordKeyID, keys.Record).Seal(nil, bucketMeta, []byte(metaEpoch), epoch[:])),
 	)
 }
 
@@ -105,28 +107,28 @@ func addBuckets(t *bbolt.Tx) error {
 }
 
 // readMeta checks the schema and opens the data keys.
-func readMeta(t *bbolt.Tx, key [32]byte) (dataKeys, error) {
+func readMeta(t *bbolt.Tx, key [32]byte) (seal.DataKeys, error) {
 	meta := t.Bucket([]byte(bucketMeta))
 	if meta == nil {
-		return dataKeys{}, errors.New("this is a bbolt file, but no store of app2wxapp")
+		return seal.DataKeys{}, errors.New("this is a bbolt file, but no store of app2wxapp")
 	}
 	n, err := strconv.Atoi(string(meta.Get([]byte(metaSchema))))
 	if err != nil || n < 1 {
-		return dataKeys{}, errors.New("the schema number is damaged; restore a backup")
+		return seal.DataKeys{}, errors.New("the schema number is damaged; restore a backup")
 	}
 	if n > schema {
-		return dataKeys{}, fmt.Errorf("a newer app2wxapp wrote it (schema %d, this one knows %d); start that version again, or restore a backup made by this one", n, schema)
+		return seal.DataKeys{}, fmt.Errorf("a newer app2wxapp wrote it (schema %d, this one knows %d); start that version again, or restore a backup made by this one", n, schema)
 	}
 	for _, name := range buckets {
 		if t.Bucket([]byte(name)) == nil {
-			return dataKeys{}, fmt.Errorf("bucket %s is missing; restore a backup", name)
+			return seal.DataKeys{}, fmt.Errorf("bucket %s is missing; restore a backup", name)
 		}
 	}
-	plain, err := newSealer(0, key).open(nil, bucketMeta, []byte(metaKeys), meta.Get([]byte(metaKeys)))
+	plain, err := seal.New(0, key).Open(nil, bucketMeta, []byte(metaKeys), meta.Get([]byte(metaKeys)))
 	if err != nil {
-		return dataKeys{}, errors.New("the encryption key is not this store's; give the key that it was made with (encryption.key)")
+		return seal.DataKeys{}, errors.New("the encryption key is not this store's; give the key that it was made with (encryption.key)")
 	}
-	return unmarshalDataKeys(plain)
+	return seal.UnmarshalDataKeys(plain)
 }
 
 // openFile opens an existing file after looking at it: bbolt itself maps a file

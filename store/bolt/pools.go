@@ -2,62 +2,14 @@ package bolt
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
+	"sync"
 	"time"
 
 	"app2wxapp/audit"
+	"app2wxapp/store/record"
 	"app2wxapp/userpool"
 )
-
-// poolRecord is a pool as it is stored. Its names are the store's, not the
-// wire's; secrets are plain texts here, since the record is sealed.
-type poolRecord struct {
-	Name           string                `json:"name"`
-	AppID          string                `json:"app_id"`
-	AppSecret      string                `json:"app_secret"`
-	SecretOptional bool                  `json:"secret_optional,omitempty"`
-	TicketTTL      time.Duration         `json:"ticket_ttl,omitempty"`
-	PKCERequired   bool                  `json:"pkce_required,omitempty"`
-	Envelope       bool                  `json:"envelope,omitempty"`
-	KeepOnReplay   bool                  `json:"keep_on_replay,omitempty"`
-	TokenTTL       time.Duration         `json:"token_ttl,omitempty"`
-	TokenAlg       string                `json:"token_alg,omitempty"`
-	Signup         userpool.Signup       `json:"signup,omitempty"`
-	MatchPhone     bool                  `json:"match_phone,omitempty"`
-	PhoneRequired  bool                  `json:"phone_required,omitempty"`
-	AllowedApps    []string              `json:"allowed_apps,omitempty"`
-	JWTSecret      string                `json:"jwt_secret"`
-	Secrets        []userpool.PoolSecret `json:"secrets"`
-	CreatedAt      time.Time             `json:"created_at"`
-	UpdatedAt      time.Time             `json:"updated_at"`
-}
-
-func encodePool(p userpool.Pool) ([]byte, error) {
-	return json.Marshal(poolRecord{
-		Name: p.Name, AppID: p.AppID, AppSecret: string(p.AppSecret),
-		SecretOptional: p.SecretOptional, TicketTTL: p.TicketTTL, PKCERequired: p.PKCERequired, Envelope: p.Envelope,
-		KeepOnReplay: p.KeepOnReplay, TokenTTL: p.TokenTTL, TokenAlg: p.TokenAlg, Signup: p.Signup,
-		MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired, AllowedApps: p.AllowedApps,
-		JWTSecret: string(p.JWTSecret), Secrets: p.Secrets, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
-	})
-}
-
-func decodePool(id, record string) (userpool.Pool, error) {
-	var r poolRecord
-	if err := json.Unmarshal([]byte(record), &r); err != nil {
-		return userpool.Pool{}, corrupt(bucketPools, err)
-	}
-	return userpool.Pool{
-		ID: id,
-		Settings: userpool.Settings{
-			Name: r.Name, AppID: r.AppID, AppSecret: userpool.Secret(r.AppSecret),
-			SecretOptional: r.SecretOptional, TicketTTL: r.TicketTTL, PKCERequired: r.PKCERequired, Envelope: r.Envelope,
-			KeepOnReplay: r.KeepOnReplay, TokenTTL: r.TokenTTL, TokenAlg: r.TokenAlg, Signup: r.Signup,
-			MatchPhone: r.MatchPhone, PhoneRequired: r.PhoneRequired, AllowedApps: r.AllowedApps,
-		},
-		JWTSecret: userpool.Secret(r.JWTSecret), Secrets: r.Secrets, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
-	}, nil
-}
 
 func (t *tx) pool(id string) (userpool.Pool, error) {
 	record, ok, err := t.get(bucketPools, []byte(id))
@@ -70,36 +22,74 @@ func (t *tx) pool(id string) (userpool.Pool, error) {
 	return decodePool(id, record)
 }
 
+func decodePool(id, rec string) (userpool.Pool, error) {
+	p, err := record.DecodePool(id, rec)
+	if err != nil {
+		return p, corrupt(bucketPools, err)
+	}
+	return p, nil
+}
+
 func (t *tx) putPool(p userpool.Pool) error {
-	b, err := encodePool(p)
+	b, err := record.EncodePool(p)
 	if err != nil {
 		return err
 	}
 	return t.put(bucketPools, []byte(p.ID), b)
 }
 
+// poolCache has pools as they are in the file, decoded: they are asked for with
+// every request and change rarely. mu is held while one is read into it or
+// changed, so that an old one never replaces a new one.
+type poolCache struct {
+	mu    sync.Mutex
+	pools sync.Map // pool id → *userpool.Pool
+}
+
+// change makes a change of a pool, which returns the pool as it is then.
+func (c *poolCache) change(id string, do func() (userpool.Pool, error)) (userpool.Pool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, err := do()
+	switch {
+	case err == nil:
+		c.pools.Store(id, &p)
+	case errors.Is(err, userpool.ErrUnavailable):
+		c.pools.Delete(id) // the outcome is unknown: read it again
+	}
+	return p, err
+}
+
 // CreatePool implements userpool.Store.
 func (s *Store) CreatePool(_ context.Context, p userpool.Pool, e audit.Event) error {
-	return s.update(func(t *tx) error {
-		if _, ok, err := t.get(bucketPools, []byte(p.ID)); err != nil {
-			return err
-		} else if ok {
-			return userpool.ErrPoolExists
-		}
-		if err := t.putPool(p); err != nil {
-			return err
-		}
-		return t.record(e)
+	_, err := s.pools.change(p.ID, func() (userpool.Pool, error) {
+		return p, s.update(func(t *tx) error {
+			if _, ok, err := t.get(bucketPools, []byte(p.ID)); err != nil {
+				return err
+			} else if ok {
+				return userpool.ErrPoolExists
+			}
+			if err := t.putPool(p); err != nil {
+				return err
+			}
+			return t.record(e)
+		})
 	})
+	return err
 }
 
 // Pool implements userpool.Store.
-func (s *Store) Pool(_ context.Context, id string) (p userpool.Pool, err error) {
-	err = s.view(func(t *tx) error {
-		p, err = t.pool(id)
-		return err
+func (s *Store) Pool(_ context.Context, id string) (userpool.Pool, error) {
+	if p, ok := s.pools.pools.Load(id); ok {
+		return *p.(*userpool.Pool), nil
+	}
+	return s.pools.change(id, func() (p userpool.Pool, err error) {
+		err = s.view(func(t *tx) error {
+			p, err = t.pool(id)
+			return err
+		})
+		return p, err
 	})
-	return p, err
 }
 
 // Pools implements userpool.Store.
@@ -127,39 +117,30 @@ func (s *Store) Pools(_ context.Context, after string, limit int) (pools []userp
 }
 
 // UpdatePool implements userpool.Store.
-func (s *Store) UpdatePool(_ context.Context, id string, change func(*userpool.Pool) (audit.Event, error)) (p userpool.Pool, err error) {
-	err = s.update(func(t *tx) error {
-		if p, err = t.pool(id); err != nil {
-			return err
-		}
-		e, err := change(&p)
-		if err != nil {
-			return err
-		}
-		if err := t.putPool(p); err != nil {
-			return err
-		}
-		return t.record(e)
+func (s *Store) UpdatePool(_ context.Context, id string, change func(*userpool.Pool) (audit.Event, error)) (userpool.Pool, error) {
+	return s.pools.change(id, func() (p userpool.Pool, err error) {
+		err = s.update(func(t *tx) error {
+			if p, err = t.pool(id); err != nil {
+				return err
+			}
+			e, err := change(&p)
+			if err != nil {
+				return err
+			}
+			if err := t.putPool(p); err != nil {
+				return err
+			}
+			return t.record(e)
+		})
+		return p, err
 	})
-	return p, err
 }
 
 // TouchSecrets implements userpool.Store.
-func (s *Store) TouchSecrets(_ context.Context, poolID string, used map[string]time.Time) error {
-	return s.update(func(t *tx) error {
-		p, err := t.pool(poolID)
-		if err != nil {
-			return err
-		}
-		changed := false
-		for i, k := range p.Secrets {
-			if last := used[k.ID]; last.After(k.LastUsedAt) {
-				p.Secrets[i].LastUsedAt, changed = last, true
-			}
-		}
-		if !changed {
-			return nil
-		}
-		return t.putPool(p)
-	})
+func (s *Store) TouchSecrets(ctx context.Context, poolID string, used map[string]time.Time) error {
+	_, err := s.UpdatePool(ctx, poolID, func(p *userpool.Pool) (audit.Event, error) { return audit.Event{}, p.Touch(used) })
+	if errors.Is(err, userpool.ErrUnchanged) {
+		return nil
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"app2wxapp/audit"
+	"app2wxapp/store/record"
 	"app2wxapp/userpool"
 )
 
@@ -52,7 +53,7 @@ func (t *tx) putAccess(poolID, userID string, a access) error {
 
 // profile returns what a login does not change, or userpool.ErrUserNotFound.
 func (t *tx) profile(poolID, userID string) (userpool.User, error) {
-	record, ok, err := t.get(bucketUsers, t.userKey(poolID, userID))
+	rec, ok, err := t.get(bucketUsers, t.userKey(poolID, userID))
 	if err != nil {
 		return userpool.User{}, err
 	}
@@ -62,7 +63,7 @@ func (t *tx) profile(poolID, userID string) (userpool.User, error) {
 		}
 		return userpool.User{}, userpool.ErrUserNotFound
 	}
-	u, err := decodeUser(poolID, userID, record)
+	u, err := record.DecodeUser(poolID, userID, rec)
 	if err != nil {
 		return userpool.User{}, corrupt(bucketUsers, err)
 	}
@@ -110,16 +111,16 @@ type indexEntry struct {
 }
 
 func (s *Store) unionEntry(poolID, unionID string) indexEntry {
-	return indexEntry{bucketUnionIDs, s.keys.blind(bucketUnionIDs, poolID, unionID)}
+	return indexEntry{bucketUnionIDs, s.keys.Blind(bucketUnionIDs, poolID, unionID)}
 }
 
 func (s *Store) openEntry(poolID string, id userpool.Identity) indexEntry {
-	return indexEntry{bucketOpenIDs, s.keys.blind(bucketOpenIDs, poolID, id.AppID, id.OpenID)}
+	return indexEntry{bucketOpenIDs, s.keys.Blind(bucketOpenIDs, poolID, id.AppID, id.OpenID)}
 }
 
 // phonePrefix is what the entries of everybody with that phone begin with.
 func (s *Store) phonePrefix(poolID string, p userpool.Phone) []byte {
-	return s.keys.blind(bucketPhones, poolID, string(p))
+	return s.keys.Blind(bucketPhones, poolID, string(p))
 }
 
 // entries returns where the indexes name the user.
@@ -199,7 +200,7 @@ func (t *tx) putUser(old *userpool.User, u userpool.User) error {
 	if err := t.putAccess(u.PoolID, u.ID, a); err != nil {
 		return err
 	}
-	return t.put(bucketUsers, t.userKey(u.PoolID, u.ID), encodeUser(u))
+	return t.put(bucketUsers, t.userKey(u.PoolID, u.ID), record.EncodeUser(u))
 }
 
 // old returns the stored user of that id, nil if there is none.

@@ -1,4 +1,8 @@
-package bolt
+// Package seal keeps records unreadable and unalterable at rest, the same way
+// in every store. A Sealer seals records; DataKeys are the keys that a store
+// makes for itself, of which one seals its records and the other blinds the
+// keys of its indexes.
+package seal
 
 import (
 	"crypto/aes"
@@ -23,8 +27,9 @@ import (
 // by XAES-256-GCM (C2SP), which is AES-256-GCM under a key derived from the
 // record key and half of the nonce: random nonces then never run out, while
 // plain AES-GCM allows 2³² records a key (NIST SP 800-38D §8.3). Format, key
-// id, bucket and key are authenticated with it: a record that was altered, or
-// moved to another key, does not open.
+// id, place and key are authenticated with it: a record that was altered, or
+// moved to another key, does not open. A place is a bucket, or a column of a
+// table.
 const (
 	sealFormat  = 1
 	nonceSize   = 24
@@ -32,15 +37,15 @@ const (
 	sealedExtra = headerSize + nonceSize + 16
 )
 
-// errSealed is wrapped by the error of a record that does not open.
-var errSealed = errors.New("the record does not open")
+// ErrSealed is wrapped by the error of a record that does not open.
+var ErrSealed = errors.New("the record does not open")
 
-// sealer seals and opens records with one key. It is safe for concurrent use.
+// Sealer seals and opens records with one key. It is safe for concurrent use.
 //
 // Deriving a key costs more than sealing a record with it. New records share
 // the first half of the nonce, and with it the derived key, until sessionSize
 // of them were sealed; their second halves are random.
-type sealer struct {
+type Sealer struct {
 	id    uint16
 	block cipher.Block
 	k1    [aes.BlockSize]byte // CMAC subkey
@@ -67,7 +72,8 @@ const (
 	derivedKeys = 512
 )
 
-func newSealer(id uint16, key [32]byte) *sealer {
+// New returns a Sealer; the id of its key stands in each record.
+func New(id uint16, key [32]byte) *Sealer {
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		panic(err) // the key has 32 bytes
@@ -76,7 +82,7 @@ func newSealer(id uint16, key [32]byte) *sealer {
 	if err != nil {
 		panic(err) // the size is a positive constant
 	}
-	s := &sealer{id: id, block: block, derived: derived}
+	s := &Sealer{id: id, block: block, derived: derived}
 	block.Encrypt(s.k1[:], s.k1[:])
 	var msb byte
 	for i := len(s.k1) - 1; i >= 0; i-- {
@@ -87,7 +93,7 @@ func newSealer(id uint16, key [32]byte) *sealer {
 }
 
 // session returns the key for the next record.
-func (s *sealer) session() *session {
+func (s *Sealer) session() *session {
 	if now := s.now.Load(); now != nil && now.left.Add(-1) >= 0 {
 		return now
 	}
@@ -106,7 +112,7 @@ func (s *sealer) session() *session {
 
 // derive returns AES-256-GCM under the key that the first half of the nonce
 // selects.
-func (s *sealer) derive(nonce []byte) cipher.AEAD {
+func (s *Sealer) derive(nonce []byte) cipher.AEAD {
 	var key [32]byte
 	for i := range 2 {
 		half := key[16*i : 16*(i+1)]
@@ -128,9 +134,9 @@ func (s *sealer) derive(nonce []byte) cipher.AEAD {
 	return aead
 }
 
-// seal returns the record for plain at the bucket's key. It may use buf's
-// memory meanwhile.
-func (s *sealer) seal(buf []byte, bucket string, key, plain []byte) []byte {
+// Seal returns the record for plain at the place's key. It may use buf's memory
+// meanwhile.
+func (s *Sealer) Seal(buf []byte, place string, key, plain []byte) []byte {
 	now := s.session()
 	out := make([]byte, headerSize+nonceSize, len(plain)+sealedExtra)
 	out[0] = sealFormat
@@ -138,24 +144,25 @@ func (s *sealer) seal(buf []byte, bucket string, key, plain []byte) []byte {
 	nonce := out[headerSize:]
 	copy(nonce, now.half[:])
 	rand.Read(nonce[len(now.half):])
-	return now.aead.Seal(out, nonce[len(now.half):], plain, associate(buf[:0], out, bucket, key)) // #nosec G407 -- the nonce is random, two lines up
+	return now.aead.Seal(out, nonce[len(now.half):], plain, associate(buf[:0], out, place, key)) // #nosec G407 -- the nonce is random, two lines up
 }
 
-// open returns what seal was given, in buf's memory if that is large enough.
-func (s *sealer) open(buf []byte, bucket string, key, record []byte) ([]byte, error) {
+// Open returns what Seal was given, in buf's memory if that is large enough, or
+// an error that wraps ErrSealed.
+func (s *Sealer) Open(buf []byte, place string, key, record []byte) ([]byte, error) {
 	if len(record) < sealedExtra || record[0] != sealFormat {
-		return nil, fmt.Errorf("%w: not a sealed record", errSealed)
+		return nil, fmt.Errorf("%w: not a sealed record", ErrSealed)
 	}
 	if id := binary.BigEndian.Uint16(record[1:]); id != s.id {
-		return nil, fmt.Errorf("%w: it was sealed with key %d", errSealed, id)
+		return nil, fmt.Errorf("%w: it was sealed with key %d", ErrSealed, id)
 	}
 	nonce, sealed := record[headerSize:headerSize+nonceSize], record[headerSize+nonceSize:]
 	half := nonceHalf(nonce)
 	aead, known := s.aead(half)
-	buf = associate(buf[:0], record, bucket, key)
+	buf = associate(buf[:0], record, place, key)
 	plain, err := aead.Open(buf[len(buf):], nonce[len(half):], sealed, buf)
 	if err != nil {
-		return nil, fmt.Errorf("%w: it was altered, moved or sealed with another key", errSealed)
+		return nil, fmt.Errorf("%w: it was altered, moved or sealed with another key", ErrSealed)
 	}
 	if !known {
 		s.derived.Add(half, aead)
@@ -165,7 +172,7 @@ func (s *sealer) open(buf []byte, bucket string, key, record []byte) ([]byte, er
 
 // aead returns the key that the half of a nonce selects, and whether it is one
 // that a record was opened or sealed with.
-func (s *sealer) aead(half nonceHalf) (_ cipher.AEAD, known bool) {
+func (s *Sealer) aead(half nonceHalf) (_ cipher.AEAD, known bool) {
 	if now := s.now.Load(); now != nil && now.half == half {
 		return now.aead, true
 	}
@@ -176,10 +183,10 @@ func (s *sealer) aead(half nonceHalf) (_ cipher.AEAD, known bool) {
 }
 
 // associate appends what is authenticated with a record.
-func associate(b, record []byte, bucket string, key []byte) []byte {
-	b = slices.Grow(b, headerSize+2+len(bucket)+2+len(key))
+func associate(b, record []byte, place string, key []byte) []byte {
+	b = slices.Grow(b, headerSize+2+len(place)+2+len(key))
 	b = append(b, record[:headerSize]...)
-	b = appendText(b, bucket)
+	b = appendText(b, place)
 	return appendText(b, key)
 }
 
@@ -188,40 +195,43 @@ func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// dataKeys are the keys that the store makes for itself. They are kept sealed
+// DataKeys are the keys that a store makes for itself. They are kept sealed
 // with the operator's encryption key, so that replacing that one need not
 // rewrite every record.
-type dataKeys struct {
-	record [32]byte // seals records
-	index  [32]byte // blinds index keys
+type DataKeys struct {
+	Record [32]byte // for New
+	Index  [32]byte // for Blind
 }
 
-func newDataKeys() (k dataKeys) {
-	rand.Read(k.record[:])
-	rand.Read(k.index[:])
+// NewDataKeys returns fresh ones.
+func NewDataKeys() (k DataKeys) {
+	rand.Read(k.Record[:])
+	rand.Read(k.Index[:])
 	return k
 }
 
-func (k dataKeys) marshal() []byte { return slices.Concat(k.record[:], k.index[:]) }
+// Marshal returns the keys as they are to be sealed.
+func (k DataKeys) Marshal() []byte { return slices.Concat(k.Record[:], k.Index[:]) }
 
-func unmarshalDataKeys(b []byte) (k dataKeys, err error) {
+// UnmarshalDataKeys is the reverse of Marshal.
+func UnmarshalDataKeys(b []byte) (k DataKeys, err error) {
 	if len(b) != 64 {
-		return k, fmt.Errorf("%w: data keys of %d bytes", errSealed, len(b))
+		return k, fmt.Errorf("%w: data keys of %d bytes", ErrSealed, len(b))
 	}
-	copy(k.record[:], b)
-	copy(k.index[:], b[32:])
+	copy(k.Record[:], b)
+	copy(k.Index[:], b[32:])
 	return k, nil
 }
 
-// blind returns the key under which an index has a value that must not be
-// readable in the file: HMAC-SHA-256 of the index's name, the pool and the
+// Blind returns the key under which an index has a value that must not be
+// readable in the store: HMAC-SHA-256 of the index's name, the pool and the
 // value.
-func (k dataKeys) blind(index, poolID string, values ...string) []byte {
+func (k DataKeys) Blind(index, poolID string, values ...string) []byte {
 	b := appendText(appendText(nil, index), poolID)
 	for _, v := range values {
 		b = appendText(b, v)
 	}
-	mac := hmac.New(sha256.New, k.index[:])
+	mac := hmac.New(sha256.New, k.Index[:])
 	mac.Write(b)
 	return mac.Sum(nil)
 }

@@ -1,0 +1,144 @@
+//go:build linux
+
+package postgres_test
+
+import (
+	"errors"
+	"flag"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"app2wxapp/audit"
+	"app2wxapp/store/postgres/pgtest"
+	"app2wxapp/store/storetest"
+	"app2wxapp/store/storetest/load"
+	"app2wxapp/ticket"
+	"app2wxapp/ticket/history"
+	"app2wxapp/userpool"
+)
+
+var (
+	historyOps = flag.Int("history.ops", 3_000, "operations of each TestHistory")
+	crashes    = flag.Int64("crashes", 3, "crashes of PostgreSQL in TestHistoryCrashes")
+)
+
+// disturb does something again and again, with pauses, until it is stopped.
+func disturb(pause time.Duration, do func()) (stop func()) {
+	ended := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(pause):
+				do()
+			}
+		}
+	})
+	return func() { close(ended); wg.Wait() }
+}
+
+// Many callers at once in three processes, as it were, on one database.
+func TestHistory(t *testing.T) {
+	url := pgtest.New(t)
+	load.History(t, *historyOps, open(t, url), open(t, url), open(t, url))
+}
+
+// Connections are cut by the server, in the middle of whatever they do.
+func TestHistoryConnectionsLost(t *testing.T) {
+	url := pgtest.New(t)
+	a, b := open(t, url), open(t, url)
+	cut := 0
+	stop := disturb(200*time.Millisecond, func() {
+		cut++
+		pgtest.Exec(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'app2wxapp'`)
+	})
+	count := load.History(t, *historyOps, a, b)
+	stop()
+	t.Logf("all connections cut %d times, %d outcomes unknown", cut, count(history.Unknown))
+	if cut == 0 {
+		t.Error("no connection was cut: the load proves nothing")
+	}
+}
+
+// PostgreSQL crashes under load and comes back: whatever was answered is there.
+func TestHistoryCrashes(t *testing.T) {
+	server := pgtest.Start(t)
+	url := pgtest.NewOn(t, server.URL("postgres"))
+	a, b := open(t, url), open(t, url)
+	unknown := 0
+	var n atomic.Int64
+	stop := disturb(time.Second, func() {
+		n.Add(1)
+		server.Stop(t)
+		server.Restart(t)
+	})
+	for n.Load() < *crashes && !t.Failed() {
+		unknown += load.History(t, *historyOps/2, a, b)(history.Unknown)
+	}
+	stop()
+	t.Logf("%d crashes, %d outcomes unknown", n.Load(), unknown)
+}
+
+// Three processes race for each ticket: one of all wins.
+func TestRace(t *testing.T) {
+	const tickets, racers = 200, 8
+	url := pgtest.New(t)
+	stores := []interface {
+		load.Store
+	}{open(t, url), open(t, url), open(t, url)}
+	check(t, stores[0].CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
+	together(tickets, func(i int) {
+		err := stores[i%3].CreateUser(ctx, userpool.User{PoolID: "p", ID: name(i), SignedUp: t0, UpdatedAt: t0})
+		if err := errors.Join(err, stores[i%3].CreateTicket(ctx, newTicket(name(i), i), t0)); err != nil {
+			t.Error(err)
+		}
+	})
+	var won [tickets]atomic.Int32
+	together(tickets*racers, func(i int) {
+		_, err := stores[i%3].RedeemTicket(ctx, attempt(newTicket("", i%tickets), name(i)))
+		if err == nil {
+			won[i%tickets].Add(1)
+		} else if !errors.Is(err, ticket.ErrRedeemed) {
+			t.Error(err)
+		}
+	})
+	for i := range won {
+		if n := won[i].Load(); n != 1 {
+			t.Errorf("ticket %d was redeemed %d times", i, n)
+		}
+	}
+}
+
+// Two processes issue tickets of one user at once: five stay, the youngest.
+func TestSixthVoidsOldestInAnyProcess(t *testing.T) {
+	url := pgtest.New(t)
+	a, b := open(t, url), open(t, url)
+	seed(t, a)
+	const n = 40
+	together(n, func(i int) {
+		s := a
+		if i%2 == 0 {
+			s = b
+		}
+		if err := s.CreateTicket(ctx, newTicket("u", i), t0); err != nil {
+			t.Error(err)
+		}
+	})
+	live := 0
+	for i := range n {
+		switch err := second(a.RedeemTicket(ctx, attempt(newTicket("u", i), name(i)))); {
+		case err == nil:
+			live++
+		case !errors.Is(err, ticket.ErrVoid):
+			t.Error(err)
+		}
+	}
+	if live != ticket.MaxLive {
+		t.Errorf("of %d tickets issued at once %d are live, want %d", n, live, ticket.MaxLive)
+	}
+}

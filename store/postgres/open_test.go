@@ -1,0 +1,144 @@
+//go:build linux
+
+package postgres_test
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"app2wxapp/audit"
+	"app2wxapp/store/postgres"
+	"app2wxapp/store/postgres/pgtest"
+	"app2wxapp/store/storetest"
+	"app2wxapp/ticket"
+	"app2wxapp/userpool"
+)
+
+// What keeps a store from opening is said in words, without the password.
+func TestOpenRefuses(t *testing.T) {
+	server := pgtest.Start(t)
+	url := pgtest.NewOn(t, server.URL("postgres"))
+	check(t, open(t, url).CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
+	newer := pgtest.NewOn(t, server.URL("postgres"))
+	open(t, newer)
+	pgtest.Exec(t, newer, `INSERT INTO app2wxapp_migrations (version_id, is_applied) VALUES (99, true)`)
+	with := func(url, password string) string {
+		return strings.Replace(url, "postgres@", "postgres:"+password+"@", 1)
+	}
+	for _, row := range []struct{ name, url, want string }{
+		{"no server", "postgres://a:PLANTED@127.0.0.1:1/b?connect_timeout=1", "postgres://127.0.0.1:1/b"},
+		{"no URL", "postgres://a:PLANTED%@b", "is not a URL"},
+		{"no such database", with(server.URL("nope"), "PLANTED"), "nope"},
+		{"forgetful", with(url, "PLANTED") + "&synchronous_commit=off", "synchronous_commit=off"},
+		{"a newer version's", with(newer, "PLANTED"), "newer app2wxapp"},
+		{"pooler, and no tables", with(pgtest.NewOn(t, server.URL("postgres")), "PLANTED") + "&pooler=transaction", "direct=host:port"},
+	} {
+		_, err := postgres.Open(config(row.url))
+		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "PLANTED") {
+			t.Errorf("%s: got %v, want what has %q in it", row.name, err, row.want)
+		}
+	}
+	c := config(url)
+	c.Key = [32]byte{2}
+	if _, err := postgres.Open(c); err == nil || !strings.Contains(err.Error(), "the encryption key is not this store's") {
+		t.Errorf("another encryption key: %v", err)
+	}
+	s, err := postgres.Open(config(url + patient + "&synchronous_commit=off&durability=unchecked"))
+	check(t, err)
+	check(t, s.Close())
+}
+
+// Many processes may start at once on an empty database.
+func TestOpenAtOnce(t *testing.T) {
+	url := pgtest.New(t)
+	together(4, func(int) {
+		s, err := postgres.Open(config(url + patient))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Nothing of a person, and no secret, can be read in the database.
+func TestSealed(t *testing.T) {
+	url := pgtest.New(t)
+	s := open(t, url)
+	check(t, s.CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
+	check(t, s.CreateUser(ctx, storetest.User("p", "u")))
+	tk := issue(t, s, "u", 1)
+	a := attempt(tk, "j")
+	a.Idempotency = [32]byte{1}
+	check(t, second(s.RedeemTicket(ctx, a)))
+	check(t, s.RecordEvents(ctx, []audit.Event{{At: t0, Type: audit.RedeemRefused, By: audit.Actor{Addr: a.Addr}}}))
+	c, err := pgx.Connect(ctx, url)
+	check(t, err)
+	defer c.Close(ctx)
+	for _, table := range []string{"meta", "pools", "users", "identities", "access", "tickets", "revoked", "signing_keys", "audit", "audit_end"} {
+		rows, err := c.Query(ctx, `SELECT encode(convert_to(t::text, 'UTF8'), 'escape') FROM `+table+` t`)
+		check(t, err)
+		all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		check(t, err)
+		for _, secret := range []string{"planted", "示例", "oU-u", "o1-u", "13800138000", "203.0.113.7", "2001:db8"} {
+			hex := func(s string) string {
+				var b strings.Builder
+				for _, c := range []byte(s) {
+					b.WriteString("0123456789abcdef"[c>>4:][:1] + "0123456789abcdef"[c&15:][:1])
+				}
+				return b.String()
+			}
+			if text := strings.Join(all, "\n"); strings.Contains(text, secret) || strings.Contains(text, hex(secret)) {
+				t.Errorf("%s shows %q", table, secret)
+			}
+		}
+	}
+	// A record that was moved to another user does not open.
+	check(t, s.CreateUser(ctx, userpool.User{PoolID: "p", ID: "v", SignedUp: t0, UpdatedAt: t0}))
+	pgtest.Exec(t, url, `UPDATE users SET record = (SELECT record FROM users WHERE id = 'u') WHERE id = 'v'`)
+	wantErr(t, "a moved record", second(s.User(ctx, "p", "v")), userpool.ErrUnavailable)
+	pgtest.Exec(t, url, `DELETE FROM access WHERE user_id = 'u'`)
+	wantErr(t, "half a user", second(s.User(ctx, "p", "u")), userpool.ErrUnavailable)
+	wantErr(t, "half a user, changed", second(s.UpdateUser(ctx, "p", "u", func(*userpool.User) (audit.Event, error) { return audit.Event{}, nil })), userpool.ErrUnavailable)
+	wantErr(t, "a ticket of half a user", s.CreateTicket(ctx, newTicket("u", 2), t0), userpool.ErrUnavailable)
+}
+
+// A new epoch, as after restoring a copy, voids what is out.
+func TestNewEpoch(t *testing.T) {
+	url := pgtest.New(t)
+	s := open(t, url)
+	seed(t, s)
+	tk := issue(t, s, "u", 1)
+	pgtest.Exec(t, url, `UPDATE meta SET epoch = uuid_send(gen_random_uuid())`)
+	wantErr(t, "a ticket of the old epoch", second(s.RedeemTicket(ctx, attempt(tk, "j"))), ticket.ErrUnknown)
+	check(t, second(s.RedeemTicket(ctx, attempt(issue(t, s, "u", 2), "j"))))
+}
+
+// A clock that differs from the server's is told of.
+func TestClock(t *testing.T) {
+	var log lines
+	for _, row := range []struct {
+		off  time.Duration
+		told bool
+	}{{0, false}, {-time.Hour, true}, {time.Hour, true}} {
+		before := len(log.String())
+		c := config(pgtest.New(t) + patient)
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+		looked := make(chan struct{}, 100)
+		c.Now = func() time.Time { looked <- struct{}{}; return time.Now().Add(row.off) }
+		s, err := postgres.Open(c)
+		check(t, err)
+		<-looked
+		<-looked
+		check(t, s.Close()) // waits for the look
+		if got := strings.Contains(log.String()[before:], "clock"); got != row.told {
+			t.Errorf("a clock off by %v: told: %v", row.off, got)
+		}
+	}
+}

@@ -1,0 +1,26 @@
+//go:build linux
+
+package pgtest_test
+
+import (
+	"testing"
+
+	"app2wxapp/store/postgres/pgtest"
+)
+
+// A server that is stopped at once has everything when it is back.
+func TestRestart(t *testing.T) {
+	s := pgtest.Start(t)
+	url := pgtest.NewOn(t, s.URL("postgres"))
+	pgtest.Exec(t, url, "CREATE TABLE t (n int)")
+	s.Stop(t)
+	s.Restart(t)
+	pgtest.Exec(t, url, "INSERT INTO t VALUES (1)")
+}
+
+// Tests have databases of their own in one server.
+func TestNew(t *testing.T) {
+	for range 2 {
+		pgtest.Exec(t, pgtest.New(t), "CREATE TABLE t (n int)")
+	}
+}
