@@ -98,6 +98,9 @@ func (r *report) print(out io.Writer) {
 	for _, c := range r.connections {
 		for _, name := range r.names {
 			rounds := r.rounds[name][c]
+			if len(rounds) == 0 {
+				continue
+			}
 			f := medianFigures(rounds)
 			fmt.Fprintf(out, "| %s | %d | %.0f | %s | %s | %s | %.0f | ", name, c, f.rate, ms(f.p50), ms(f.p99), ms(f.p999), f.cpu)
 			if name == "H" {
