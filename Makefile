@@ -1,9 +1,9 @@
 # make run     start the server with config.yaml
 # make test    everything that must hold: lint, all tests with the race detector, each fuzz target for TESTFUZZ (default 5s; CI: 1m)
-# make lint    format, vet, staticcheck, module hygiene, import walls
+# make lint    format, vet, staticcheck, gosec, module hygiene, import walls; known vulnerabilities where there is a database
 # make build   the static release binary, dist/app2wxapp
-# make gosec   the security lint; part of make test
-# make vuln    known vulnerabilities, by the database in VULNDB; skipped without one
+# make gosec   the security lint alone
+# make vuln    known vulnerabilities alone, by the database in VULNDB; skipped without one
 # make fuzz    each fuzz target for FUZZTIME (default 5m, about an hour in all)
 # make history concurrent histories and the machine over HTTP, long
 # make crash   the kill -9 test, 100 rounds
@@ -29,7 +29,7 @@ run:
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o dist/app2wxapp .
 
-test: tools lint gosec vuln
+test: tools lint
 	go test -race -shuffle=on -timeout 20m ./...
 	$(MAKE) --no-print-directory fuzz FUZZTIME=$(TESTFUZZ)
 
@@ -41,7 +41,7 @@ tools:
 	@test -n "$$APP2WXAPP_TEST_POSTGRES" || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 	  { apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; }
 
-lint:
+lint: gosec vuln
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	go mod tidy -diff
 	go mod verify
