@@ -40,6 +40,9 @@ type group[Q, A any] struct {
 	// at once, as they are where maxWaiting wait: who is refused early can come
 	// back, who times out has only made others wait.
 	maxWait time.Duration
+	// alone is for comparison: each call has a statement of its own, as many of
+	// them at a time as there are connections.
+	alone bool
 
 	mu      sync.Mutex
 	waiting []*call[Q, A]
@@ -64,7 +67,7 @@ func (g *group[Q, A]) do(ctx context.Context, ask Q) (answer A, err error) {
 		return answer, err
 	}
 	g.waiting = append(g.waiting, c)
-	if g.flying < flights {
+	if g.flying < g.flights() {
 		g.flying++
 		g.idle.Add(1)
 		first := g.take()
@@ -82,6 +85,20 @@ func (g *group[Q, A]) do(ctx context.Context, ask Q) (answer A, err error) {
 		g.mu.Unlock()
 		return answer, fmt.Errorf("%w: %w", userpool.ErrUnavailable, ctx.Err())
 	}
+}
+
+func (g *group[Q, A]) flights() int {
+	if g.alone {
+		return maxConns
+	}
+	return flights
+}
+
+func (g *group[Q, A]) maxFlight() int {
+	if g.alone {
+		return 1
+	}
+	return maxFlight
 }
 
 // fly sends the calls in the caller's own time, and those who wait afterwards
@@ -120,7 +137,7 @@ func (g *group[Q, A]) take() []*call[Q, A] {
 		if c.gone {
 			continue
 		}
-		if len(next) == maxFlight {
+		if len(next) == g.maxFlight() {
 			later = append(later, g.waiting[i:]...)
 			break
 		}
