@@ -1,6 +1,9 @@
 package bridge
 
 import (
+	"net/http"
+	"strconv"
+
 	"github.com/labstack/echo/v4"
 
 	"app2wxapp/audit"
@@ -44,24 +47,35 @@ func (s *Server) issue(c echo.Context) error {
 		return err
 	}
 
-	type user struct {
-		Nickname string  `json:"nickname"`
-		Photo    string  `json:"photo"`
-		Phone    *string `json:"phone"` // masked; null if there is none
+	a := answers.Get().(*answer)
+	defer answers.Put(a)
+	return wire.Blob(c, http.StatusOK, a.issued(issued, r.State))
+}
+
+// issued returns the answer to a ticket that was asked for with this state. It
+// is the answer's memory.
+func (a *answer) issued(t ticket.Issued, state string) []byte {
+	user := object{b: a.inner[:0]}
+	user.text("nickname", t.User.Profile.Nickname)
+	user.text("photo", t.User.Profile.AvatarURL)
+	if phone := t.User.Phone.Masked(); phone == "" {
+		user.raw("phone", "null")
+	} else {
+		user.text("phone", phone)
 	}
-	return wire.OK(c, struct {
-		Code         int    `json:"code"`
-		Message      string `json:"message"`
-		Ticket       string `json:"ticket"`
-		ExpiresIn    int    `json:"expiresIn"`
-		ExpiresAt    string `json:"expiresAt"`
-		AppParameter string `json:"appParameter"`
-		User         user   `json:"user"`
-	}{
-		200, returnedMessage, issued.Ticket, int(issued.Life.Seconds()), wire.Stamp(issued.ExpiresAt),
-		appParameter(issued.Ticket, r.State),
-		user{issued.User.Profile.Nickname, issued.User.Profile.AvatarURL, orNull(issued.User.Phone.Masked())},
-	})
+	a.inner = user.end()
+
+	o := object{b: a.body[:0]}
+	o.raw("code", "200")
+	o.plain("message", returnedMessage)
+	o.plain("ticket", t.Ticket)
+	o.raw("expiresIn", strconv.Itoa(int(t.Life.Seconds())))
+	o.plain("expiresAt", wire.Stamp(t.ExpiresAt))
+	o.plain("appParameter", appParameter(t.Ticket, state))
+	o.raw("user", "")
+	o.b = append(o.b, a.inner...)
+	a.body = o.end()
+	return a.body
 }
 
 // appParameter returns what the launchApp button carries back. The clients of
@@ -73,12 +87,4 @@ func appParameter(ticket, state string) string {
 		s += "&state=" + state
 	}
 	return s
-}
-
-// orNull returns nil for an empty text.
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

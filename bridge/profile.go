@@ -21,7 +21,7 @@ import (
 func (a *answer) profile(u userpool.User, appID string, t token.Token) []byte {
 	p, openID, phone := u.Profile, u.OpenID(appID), u.Phone.Local()
 
-	oauth := object{b: a.oauth[:0]}
+	oauth := object{b: a.inner[:0]}
 	oauth.text("nickName", p.Nickname)
 	oauth.raw("gender", strconv.Itoa(p.Gender))
 	oauth.text("language", p.Language)
@@ -33,7 +33,7 @@ func (a *answer) profile(u userpool.User, appID string, t token.Token) []byte {
 	oauth.text("openid", openID)
 	oauth.text("unionid", u.UnionID)
 
-	a.oauth = oauth.end()
+	a.inner = oauth.end()
 
 	o := object{b: a.body[:0]}
 	o.raw("emailVerified", "false")
@@ -46,7 +46,7 @@ func (a *answer) profile(u userpool.User, appID string, t token.Token) []byte {
 	o.raw("blocked", strconv.FormatBool(u.Blocked))
 	o.raw("isDeleted", "false")
 	o.raw("oauth", "") // JSON text
-	o.b = quote.Append(o.b, a.oauth)
+	o.b = quote.Append(o.b, a.inner)
 	o.text("metadata", `""`) // JSON text of an empty string
 	o.plain("_id", u.ID)
 	o.plain("id", u.ID)
@@ -67,7 +67,7 @@ func (a *answer) profile(u userpool.User, appID string, t token.Token) []byte {
 }
 
 // answer is memory for an answer, large enough for most.
-type answer struct{ body, oauth []byte }
+type answer struct{ body, inner []byte }
 
 var answers = sync.Pool{New: func() any { return &answer{make([]byte, 0, 2048), make([]byte, 0, 1024)} }}
 

@@ -164,7 +164,11 @@ func (t *tx) find(poolID string, k userpool.Keys, read reading) (m userpool.Matc
 			return m, err
 		}
 	}
-	if k.Identity.OpenID != "" {
+	switch {
+	case k.Identity.OpenID == "":
+	case m.ByUnionID != nil && slices.Contains(m.ByUnionID.Identities, k.Identity):
+		m.ByIdentity = m.ByUnionID // the index says the same of each of a user's
+	default:
 		e := t.s.openEntry(poolID, k.Identity)
 		if m.ByIdentity, err = t.indexed(e.bucket, e.key, poolID, read, m.ByUnionID); err != nil {
 			return m, err
