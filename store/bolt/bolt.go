@@ -206,8 +206,8 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 			return err
 		}
 		s.keys, s.sealer = keys, seal.New(recordKeyID, keys.Record)
-		s.epoch, _, err = (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
-		if err == nil && s.epoch == "" {
+		epoch, _, err := (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
+		if s.epoch = shortEpoch(epoch); err == nil && s.epoch == "" {
 			err = errors.New("the epoch is missing; restore a backup")
 		}
 		if err != nil {

@@ -87,7 +87,7 @@ func writeMeta(t *bbolt.Tx, key [32]byte) error {
 		}
 	}
 	keys := seal.NewDataKeys()
-	var epoch [16]byte
+	var epoch [epochSize]byte
 	rand.Read(epoch[:])
 	meta := t.Bucket([]byte(bucketMeta))
 	return errors.Join(

@@ -38,6 +38,14 @@ func (e *Encoder) Time(t time.Time) {
 	}
 }
 
+// Room appends zero bytes until the record has the size. They come last, and
+// read as the zero values of fields to come.
+func (e *Encoder) Room(size int) {
+	for len(*e) < size {
+		*e = append(*e, 0)
+	}
+}
+
 // Decoder reads the values of a record in the order in which they were written.
 type Decoder struct {
 	rest string
@@ -61,8 +69,9 @@ func (d *Decoder) Num() uint64 {
 	return n
 }
 
-func (d *Decoder) Text() string {
-	n := d.Num()
+func (d *Decoder) Text() string { return d.take(d.Num()) }
+
+func (d *Decoder) take(n uint64) string {
 	if n > uint64(len(d.rest)) {
 		d.Err = errShort
 		return ""
