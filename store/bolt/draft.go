@@ -52,8 +52,9 @@ type Draft struct {
 
 // moving is how far a draft is.
 type moving struct {
-	Origin string     `json:"origin"`
-	At     move.Place `json:"at"`
+	Origin string    `json:"origin"`
+	Kind   move.Kind `json:"kind"`
+	After  []byte    `json:"after"` // of any bytes, which a JSON string is not
 }
 
 // OpenDraft opens what an interrupted move to path has left, or begins anew.
@@ -158,7 +159,7 @@ func (d *Draft) Begin(_ context.Context, origin string) (at move.Place, err erro
 		if m.Origin != origin {
 			return fmt.Errorf("%s holds a part of another store; finish that move, or delete the file", d.draft)
 		}
-		at = m.At
+		at = move.Place{Kind: m.Kind, After: string(m.After)}
 		return nil
 	})
 	return at, err
@@ -182,7 +183,7 @@ func (d *Draft) Write(_ context.Context, k move.Kind, records []move.Record, at 
 				return fmt.Errorf("a record of %s: %w", k, err)
 			}
 		}
-		m.At = at
+		m.Kind, m.After = at.Kind, []byte(at.After)
 		return t.putMoving(m)
 	})
 }

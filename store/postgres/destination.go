@@ -189,12 +189,12 @@ func OpenDestination(ctx context.Context, c Config) (_ *Destination, err error) 
 
 // moving is what movingTable says.
 type moving struct {
-	Origin string `json:"origin"`
-	Kind   string `json:"kind"`
-	After  []byte `json:"after"` // of any bytes
+	Origin string    `json:"origin"`
+	Kind   move.Kind `json:"kind"`
+	After  []byte    `json:"after"` // of any bytes, which a JSON string is not
 }
 
-func (m moving) at() move.Place { return move.Place{Kind: move.Kind(m.Kind), After: string(m.After)} }
+func (m moving) at() move.Place { return move.Place{Kind: m.Kind, After: string(m.After)} }
 
 // update runs do in a transaction that may take its time.
 func (d *Destination) update(ctx context.Context, do func(pgx.Tx) error) error {
@@ -258,7 +258,7 @@ func (d *Destination) Write(ctx context.Context, k move.Kind, records []move.Rec
 	if err := json.Unmarshal([]byte(d.state), &m); err != nil {
 		return err
 	}
-	m.Kind, m.After = string(at.Kind), []byte(at.After)
+	m.Kind, m.After = at.Kind, []byte(at.After)
 	b, err := json.Marshal(m)
 	if err != nil {
 		return err

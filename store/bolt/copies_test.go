@@ -1,0 +1,56 @@
+package bolt
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"app2wxapp/audit"
+)
+
+// Whoever adds a bucket says whether it is moved, and restored from a backup of
+// another store: by a line in kinds, or here.
+func TestEveryBucketIsMoved(t *testing.T) {
+	known := []string{
+		bucketAccess,                                // with its user
+		bucketUnionIDs, bucketOpenIDs, bucketPhones, // made anew of the users
+	}
+	for _, k := range kinds() {
+		known = append(known, k.bucket)
+	}
+	for _, bucket := range buckets {
+		if !slices.Contains(known, bucket) {
+			t.Errorf("bucket %s is not moved: give it a line in kinds", bucket)
+		}
+	}
+}
+
+// The last step of a move, to give the file its name, is made up for.
+func TestDraftWithoutItsName(t *testing.T) {
+	for name, cut := range map[string]func(d *Draft) error{
+		"not linked": func(*Draft) error { return nil },
+		"two names":  func(d *Draft) error { return os.Link(d.draft, d.path) },
+	} {
+		path := newPath(t)
+		d, err := OpenDraft(path, testKey)
+		check(t, err)
+		at, err := d.Begin(ctx, "origin")
+		check(t, err)
+		if at.Kind != "" {
+			t.Errorf("%s: begins at %v", name, at)
+		}
+		check(t, d.update(func(tx *tx) error { return tx.record(audit.Event{At: t0, Type: audit.StoreRestored}) }))
+		check(t, d.update(func(tx *tx) error { return tx.delete(bucketMeta, []byte(metaMoving)) }))
+		check(t, cut(d))
+		check(t, d.Close())
+		if _, err := OpenDraft(path, testKey); err == nil || !strings.Contains(err.Error(), "finished and verified") {
+			t.Errorf("%s: %v, want a word that it is finished", name, err)
+		}
+		check(t, open(t, path).Ready())
+		if got := names(t, filepath.Dir(path)); got != "store.db" {
+			t.Errorf("%s: in the folder: %s, want store.db alone", name, got)
+		}
+	}
+}
