@@ -4,16 +4,20 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"app2wxapp/store/move"
 	"app2wxapp/store/postgres/pgtest"
 )
 
@@ -216,5 +220,49 @@ func (p *program) migrateKilled(args ...string) {
 			}
 			p.t.Fatalf("kill %d: %s%s", written, text, log)
 		}
+	}
+}
+
+// What was cut off on its way, or is damaged, is no backup, and nothing stays.
+func TestBackupCutOff(t *testing.T) {
+	t.Setenv("APP2WXAPP_ADMIN_TOKEN", testAdmin)
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"cut off": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "100000")
+			fmt.Fprint(w, "the beginning")
+		},
+		"no store": func(w http.ResponseWriter) { fmt.Fprint(w, "something else") },
+		"refused":  func(w http.ResponseWriter) { w.WriteHeader(503); fmt.Fprint(w, `{"code":5030,"error":"unavailable"}`) },
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
+		folder := t.TempDir()
+		if out, err := run(t, t.Context(), "backup", filepath.Join(folder, "b"), "--admin-url", server.URL); err == nil {
+			t.Errorf("%s: %s, want a failure", name, out)
+		}
+		if left, _ := os.ReadDir(folder); len(left) != 0 {
+			t.Errorf("%s: left behind: %v", name, left)
+		}
+		server.Close()
+	}
+}
+
+func TestProgress(t *testing.T) {
+	var lines bytes.Buffer
+	p := newProgress(&lines)
+	for i := range 100 {
+		p.show(move.Progress{Doing: "users", Done: i, Total: 100})
+	}
+	p.show(move.Progress{Doing: "users", Done: 100, Total: 100, Ended: true})
+	if got := lines.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "users               100") {
+		t.Errorf("a hundred steps in no time: %q, want one line of the end", got)
+	}
+	var bar bytes.Buffer
+	p = &progress{out: &bar, bar: true}
+	p.show(move.Progress{Doing: "users", Done: 0, Total: 100})
+	p.last = p.last.Add(-time.Second)
+	p.show(move.Progress{Doing: "users", Done: 50, Total: 100})
+	p.end()
+	if got := bar.String(); !strings.Contains(got, "\r[############............] users") || !strings.HasSuffix(got, "\n") {
+		t.Errorf("half-way: %q, want half a bar, on a line that ends", got)
 	}
 }

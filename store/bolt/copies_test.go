@@ -1,13 +1,17 @@
 package bolt
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	bbolt "go.etcd.io/bbolt"
+
 	"app2wxapp/audit"
+	"app2wxapp/store/move"
 )
 
 // Whoever adds a bucket says whether it is moved, and restored from a backup of
@@ -51,6 +55,36 @@ func TestDraftWithoutItsName(t *testing.T) {
 		check(t, open(t, path).Ready())
 		if got := names(t, filepath.Dir(path)); got != "store.db" {
 			t.Errorf("%s: in the folder: %s, want store.db alone", name, got)
+		}
+	}
+}
+
+// Indexes that do not fit the users, and records of access without theirs, are
+// noticed, by a migration and by a restoration.
+func TestSourceChecks(t *testing.T) {
+	for name, change := range map[string]func(tx *bbolt.Tx) error{
+		"an entry gone": func(tx *bbolt.Tx) error {
+			k, _ := tx.Bucket([]byte(bucketOpenIDs)).Cursor().First()
+			return tx.Bucket([]byte(bucketOpenIDs)).Delete(k)
+		},
+		"an entry elsewhere": func(tx *bbolt.Tx) error {
+			c := tx.Bucket([]byte(bucketPhones)).Cursor()
+			_, v := c.First()
+			return tx.Bucket([]byte(bucketPhones)).Put(bytes.Repeat([]byte{7}, 40), v)
+		},
+		"a user gone": func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketUsers)).Delete([]byte("p/a")) },
+		"access gone": func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketAccess)).Delete([]byte("p/a")) },
+	} {
+		path := filled(t)
+		edit(t, path, change)
+		src, err := OpenSource(path, testKey)
+		check(t, err)
+		if _, err := move.Look(ctx, src, func(int) {}); err == nil {
+			t.Errorf("%s: not noticed", name)
+		}
+		check(t, src.Close())
+		if _, err := Restore(ctx, path, newPath(t), testKey, func(string) audit.Event { return audit.Event{} }, func(int) {}); err == nil {
+			t.Errorf("%s: restored", name)
 		}
 	}
 }

@@ -233,7 +233,7 @@ func (d *Draft) Close() error {
 const (
 	indexShare  = 200_000 // users to a scratch file
 	maxShares   = 256
-	indexAtOnce = 20_000 // entries to a transaction
+	indexAtOnce = 100_000 // entries to a transaction
 )
 
 // Index implements move.Destination.

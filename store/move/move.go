@@ -95,7 +95,7 @@ type Progress struct {
 }
 
 // BatchSize is how many records are moved at a time.
-const BatchSize = 5000
+const BatchSize = 10_000
 
 // ErrDiffers is a destination that does not have what the source has.
 var ErrDiffers = errors.New("the stores differ")
