@@ -152,7 +152,7 @@ func start() (s *Server, err error) {
 			return nil, err
 		}
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.port, err = Port(); err != nil {
 		return nil, err
 	}
 	cmd := s.command("initdb", "-D", s.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-k", "-N")
@@ -162,9 +162,9 @@ func start() (s *Server, err error) {
 	return s, s.run()
 }
 
-// freePort returns a port below those that the system hands out to others, who
-// could take it while the server is down.
-func freePort() (port int, err error) {
+// Port returns a free port below those that the system hands out to others, who
+// could take it while a server is down.
+func Port() (port int, err error) {
 	for range 100 {
 		port = 20_000 + rand.IntN(12_000) // #nosec G404 -- no secret
 		var l net.Listener
