@@ -145,10 +145,10 @@ func post(url, body string, headers ...string) (int, string, error) {
 }
 
 // newPool creates a pool at the running server.
-func (p *program) newPool() (id, secret string) {
+func (p *program) newPool(settings ...string) (id, secret string) {
 	p.t.Helper()
-	status, body, err := post(p.admin+"/admin/v1/pools", `{"name":"Demo","appId":"`+testAppID+`","appSecret":"`+testAppSecret+`"}`,
-		"Authorization", "Bearer "+testAdmin)
+	members := append([]string{`"name":"Demo"`, `"appId":"` + testAppID + `"`, `"appSecret":"` + testAppSecret + `"`}, settings...)
+	status, body, err := post(p.admin+"/admin/v1/pools", "{"+strings.Join(members, ",")+"}", "Authorization", "Bearer "+testAdmin)
 	var out struct {
 		Pool   struct{ ID string }
 		Secret string
