@@ -18,6 +18,7 @@ type link struct {
 	// pick is where the next connection goes; "" ends it.
 	pick   func() string
 	silent atomic.Bool // what is sent is lost, and nobody is told
+	closed atomic.Bool // to new connections
 
 	on   net.Listener
 	wg   sync.WaitGroup
@@ -58,6 +59,12 @@ func (l *link) cut() {
 	}
 }
 
+// refuse ends all connections and lets no others in, until it may.
+func (l *link) refuse(yes bool) {
+	l.closed.Store(yes)
+	l.cut()
+}
+
 // keep keeps the connection until the returned function closes it.
 func (l *link) keep(c net.Conn) (done func()) {
 	l.mu.Lock()
@@ -74,7 +81,7 @@ func (l *link) keep(c net.Conn) (done func()) {
 func (l *link) carry(client net.Conn) {
 	defer l.keep(client)()
 	to := l.pick()
-	if to == "" {
+	if to == "" || l.closed.Load() {
 		return
 	}
 	server, err := net.Dial("tcp", to)

@@ -20,18 +20,17 @@ import (
 
 // The contract holds through a PgBouncer in transaction mode.
 func TestContractThroughPgBouncer(t *testing.T) {
-	server := pgtest.Start(t)
-	b := pgtest.StartBouncer(t, server.URL("postgres"))
-	storetest.Run(t, func(t *testing.T) store.Store { return open(t, b.URL(t, pgtest.NewOn(t, server.URL("postgres")))) })
+	b := pgtest.StartBouncer(t, pgtest.New(t))
+	storetest.Run(t, func(t *testing.T) store.Store { return open(t, b.URL(t, pgtest.New(t))) })
 }
 
 // Three processes behind a PgBouncer that has fewer connections than they: one
 // redeemer of each ticket wins, and answers have an order, also where the
 // pooler is killed and comes back.
 func TestPgBouncer(t *testing.T) {
-	server := pgtest.Start(t)
-	b := pgtest.StartBouncer(t, server.URL("postgres"))
-	url := b.URL(t, pgtest.NewOn(t, server.URL("postgres")))
+	database := pgtest.New(t)
+	b := pgtest.StartBouncer(t, database)
+	url := b.URL(t, database)
 	stores := []load.Store{open(t, url), open(t, url), open(t, url)}
 
 	const tickets, racers = 100, 8
@@ -57,14 +56,14 @@ func TestPgBouncer(t *testing.T) {
 		}
 	}
 
-	load.History(t, *historyOps/2, stores...)
+	load.History(t, *historyOps/4, stores...)
 	kills := 0
 	stop := disturb(300*time.Millisecond, func() {
 		kills++
 		b.Stop()
 		b.Restart(t)
 	})
-	count := load.History(t, *historyOps/2, stores...)
+	count := load.History(t, *historyOps/4, stores...)
 	stop()
 	t.Logf("the pooler was killed %d times, %d outcomes unknown", kills, count(history.Unknown))
 	if kills == 0 {
@@ -75,9 +74,8 @@ func TestPgBouncer(t *testing.T) {
 // Changes of settings are in force within a second through a PgBouncer, with
 // notifications around it and, where no way around is given, without.
 func TestSettingsInForceThroughPgBouncer(t *testing.T) {
-	server := pgtest.Start(t)
-	b := pgtest.StartBouncer(t, server.URL("postgres"))
-	url := pgtest.NewOn(t, server.URL("postgres"))
+	url := pgtest.New(t)
+	b := pgtest.StartBouncer(t, url)
 	a := open(t, url)
 	seed(t, a)
 	for what, through := range map[string]string{"around": b.URL(t, url), "only through": b.Only(t, url)} {

@@ -67,9 +67,12 @@ func StartBouncer(t testing.TB, server string) *Bouncer {
 			t.Error(err)
 		}
 	})
-	password, _ := b.server.User.Password()
+	to := fmt.Sprintf("host=%s port=%s user=%s", b.server.Hostname(), b.server.Port(), b.server.User.Username())
+	if password, ok := b.server.User.Password(); ok {
+		to += " password='" + strings.ReplaceAll(password, "'", "''") + "'"
+	}
 	fatal(os.WriteFile(b.settings(), fmt.Appendf(nil, `[databases]
-* = host=%s port=%s user=%s password=%s
+* = %s
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %d
@@ -78,7 +81,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = %d
 max_client_conn = 500
-`, b.server.Hostname(), b.server.Port(), b.server.User.Username(), password, b.port, bouncerConns), 0o600))
+`, to, b.port, bouncerConns), 0o600))
 	if c := b.as.Credential; c != nil {
 		fatal(os.Chown(b.folder, int(c.Uid), int(c.Gid)))
 		fatal(os.Chown(b.settings(), int(c.Uid), int(c.Gid)))
@@ -163,7 +166,7 @@ func (b *Bouncer) Restart(t testing.TB) {
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(end) {
-			t.Fatalf("pgbouncer does not answer: %v", err)
+			t.Fatalf("pgbouncer does not answer: %v\n%s", err, b.out)
 		}
 	}
 }

@@ -80,6 +80,9 @@ func (s *Server) stop() error {
 	err := s.process.Process.Signal(syscall.SIGQUIT)
 	<-s.ended
 	s.process = nil
+	if errors.Is(err, os.ErrProcessDone) { // by itself, before
+		return nil
+	}
 	return err
 }
 
