@@ -228,6 +228,39 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// For drain_delay after SIGTERM everything is served, but /readyz says no, and
+// each answer is the last on its connection.
+func TestDrainDelay(t *testing.T) {
+	p := newProgram(t)
+	p.env = append(p.env, "APP2WXAPP_DRAIN_DELAY=2s")
+	p.start()
+	pool, secret := p.newPool()
+	signalled := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for status := 0; status != http.StatusServiceUnavailable; {
+		res, err := http.Get(p.public + "/readyz")
+		if err != nil {
+			t.Fatalf("/readyz after SIGTERM: %v, want 503", err)
+		}
+		res.Body.Close()
+		if status = res.StatusCode; status == http.StatusServiceUnavailable && !res.Close {
+			t.Error("the connection outlives an answer while the server drains")
+		}
+	}
+	ticket := p.issue(pool, "alice")
+	if status, body, err := p.redeem(pool, secret, ticket); status != http.StatusOK || err != nil {
+		t.Errorf("redeem after SIGTERM: %d %s %v, want 200", status, body, err)
+	}
+	<-p.logged
+	err := p.cmd.Wait()
+	p.cmd = nil
+	if took := time.Since(signalled); err != nil || took < 2*time.Second {
+		t.Errorf("ended %v after SIGTERM, %v, want 2 s at least", took, err)
+	}
+}
+
 func TestSecondProcessIsRefused(t *testing.T) {
 	p := newProgram(t)
 	p.start()
