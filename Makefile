@@ -31,15 +31,18 @@ build:
 
 test: tools lint
 	go test -race -shuffle=on -timeout 20m ./...
+	cd deploy/check && go vet ./... && go test -count=1 ./... # the manifests lie outside, where the cache does not look
 	$(MAKE) --no-print-directory fuzz FUZZTIME=$(TESTFUZZ)
 
-# The browser tests need Chromium, those of store/postgres the server, unless
-# APP2WXAPP_TEST_POSTGRES names one; nothing else is installed. The package
+# The browser tests need Chromium, those of replicas and store/postgres the
+# server and PgBouncer; nothing else is installed. The package of the server
 # makes a cluster of its own and starts it, which the tests have no use for.
+# With APP2WXAPP_TEST_POSTGRES most tests use that server; those that stop one,
+# or let its disk fill, start their own all the same.
 tools:
 	@test -x /usr/bin/chromium || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
-	@test -n "$$APP2WXAPP_TEST_POSTGRES" || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
-	  { apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; }
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; }
+	@test -x /usr/sbin/pgbouncer || { apt-get update -q && apt-get install -y -q --no-install-recommends pgbouncer; }
 
 lint: gosec vuln
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
@@ -81,6 +84,8 @@ soak:
 	go test -v -timeout $(SOAKTIME) -run 'TestCallFails|TestDiskFull|TestFileSizeLimit' ./store/bolt -args -faults.all
 	go test -v -timeout $(SOAKTIME) -run 'TestBitFlips$$' ./store/bolt -args -flips=4000
 	go test -race -v -timeout $(SOAKTIME) -run TestKill . -args -kill.rounds=200
+	go test -v -timeout $(SOAKTIME) -run 'TestReplicas|TestPostgresCrashes|TestRollingRestart' . \
+	  -args -race.tickets=2000 -replica.kills=30 -postgres.crashes=20 -rolling.restarts=5
 	$(MAKE) history
 	$(MAKE) fuzz FUZZTIME=10s
 

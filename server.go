@@ -36,6 +36,7 @@ type server struct {
 	onPublic      net.Listener
 	onAdmin       net.Listener
 	tls           *tls.Config // of the public listener, nil for plain HTTP
+	drainDelay    time.Duration
 
 	PublicURL, AdminURL string
 	AdminToken          userpool.Secret
@@ -53,7 +54,7 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 		}
 	}()
 	reg := prometheus.NewRegistry()
-	s = &server{log: log}
+	s = &server{log: log, drainDelay: cfg.DrainDelay}
 	if s.tls, err = certificate(cfg); err != nil {
 		return nil, err
 	}
@@ -196,8 +197,9 @@ func keptSecret(given userpool.Secret, path string, mayCreate bool, log *slog.Lo
 	return userpool.Secret(text), err
 }
 
-// run serves until ctx ends, then drains: readiness fails, requests under way
-// are answered, and what was answered is on disk.
+// run serves until ctx ends, then drains: readiness fails, and whoever does not
+// look at it yet is served for drainDelay; then the listeners close, requests
+// under way are answered, and what was answered is on disk.
 func (s *server) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	swept := make(chan struct{})
@@ -212,10 +214,15 @@ func (s *server) run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		s.log.Info("draining", "timeout", drainTimeout.String())
+		s.log.Info("draining", "delay", s.drainDelay.String(), "timeout", drainTimeout.String())
+		s.bridge.Drain()
+		select {
+		case <-time.After(s.drainDelay):
+		case err = <-failed:
+		}
 	case err = <-failed:
+		s.bridge.Drain()
 	}
-	s.bridge.Drain()
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	err = errors.Join(err, s.public.Shutdown(deadline), s.admin.Shutdown(deadline))

@@ -104,7 +104,8 @@ func (s *Server) Public() http.Handler { return s.public }
 // Admin returns the handler for operators: it must not be reachable by others.
 func (s *Server) Admin() http.Handler { return s.admin }
 
-// Drain makes /readyz fail from now on, so that no new work is sent here.
+// Drain makes /readyz fail from now on, so that no new work is sent here, and
+// ends connections with their next answers. What still comes is served.
 func (s *Server) Drain() { s.draining.Store(true) }
 
 const (
@@ -147,6 +148,6 @@ func (s *Server) newEcho(trusted []netip.Prefix) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = callerAddr(trusted)
-	e.Use(secureHeaders, s.observe)
+	e.Use(secureHeaders, s.lastOnConnection, s.observe)
 	return e
 }

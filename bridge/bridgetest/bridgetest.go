@@ -244,7 +244,7 @@ func (b *Bridge) Do(method, url, body string, headers ...string) Response {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return Response{Status: res.StatusCode, Header: res.Header, Body: string(text), t: b.t}
+	return Response{Status: res.StatusCode, Header: res.Header, Body: string(text), Last: res.Close, t: b.t}
 }
 
 // Response is an answer, read to its end.
@@ -252,6 +252,7 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   string
+	Last   bool // on its connection, as the server says
 
 	t testing.TB
 }
