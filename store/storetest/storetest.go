@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Idempotent", testIdempotent},
 		{"IdempotentRace", testIdempotentRace},
 		{"SixthVoidsOldest", testSixthVoidsOldest},
+		{"VoidingLeavesRedeemed", testVoidingLeavesRedeemed},
 		{"RedeemedMakesRoom", testRedeemedMakesRoom},
 		{"SignOutVoids", testSignOutVoids},
 		{"LoginsOutliveTickets", testLoginsOutliveTickets},
