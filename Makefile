@@ -1,5 +1,6 @@
 # make run     start the server with config.yaml
-# make test    everything that must hold: lint, all tests with the race detector
+# make test    everything that must hold: lint, all tests with the race detector, those
+#              through HTTP on either store
 # make lint    format, vet, staticcheck, module hygiene, import walls
 # make build   the static release binary, dist/app2wxapp
 # make gosec   the security lint; part of make test
@@ -30,8 +31,9 @@ build:
 
 test: tools lint gosec vuln
 	go test -race -shuffle=on -timeout 20m ./...
+	APP2WXAPP_TEST_STORE=postgres go test -race -shuffle=on -timeout 20m ./bridge/...
 
-# The browser tests need Chromium, those of store/postgres the server, unless
+# The browser tests need Chromium, those on PostgreSQL the server, unless
 # APP2WXAPP_TEST_POSTGRES names one; nothing else is installed. The package
 # makes a cluster of its own and starts it, which the tests have no use for.
 tools:

@@ -1,5 +1,6 @@
 // Package bridgetest runs a whole bridge for tests: real HTTP on loopback, a
-// bolt store in a temporary folder, a simulated WeChat, and a clock to turn.
+// store of its own, a simulated WeChat, and a clock to turn. What kind of store
+// that is says the environment (StoreEnv), so that the same tests run on each.
 package bridgetest
 
 import (
@@ -11,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,9 +46,9 @@ type Bridge struct {
 	Clock         *Clock
 	Log           *Log
 	Server        *bridge.Server
-	StorePath     string // the store's file, open while the Bridge runs
 
 	t             testing.TB
+	lies          place // of the store
 	weixin        string
 	options       []Option
 	public, admin *handler
@@ -76,7 +76,7 @@ func WithStore(wrap func(bridge.Store) bridge.Store) Option {
 func New(t testing.TB, options ...Option) *Bridge {
 	t.Helper()
 	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, options: options, public: &handler{}, admin: &handler{}}
-	b.StorePath = filepath.Join(t.TempDir(), "data", "store.db")
+	b.lies = newPlace(t)
 	b.WeChat = sandbox.New(sandbox.Config{Now: b.Clock.Now})
 	b.WeChat.AddApp(sandbox.App{ID: AppID, Secret: AppSecret, Platform: Platform})
 	weixin := httptest.NewServer(b.WeChat)
@@ -102,7 +102,7 @@ func (b *Bridge) start() {
 	b.t.Helper()
 	log := slog.New(slog.NewJSONHandler(b.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	reg := prometheus.NewRegistry()
-	st, err := store.Open(store.Config{URL: "bolt:" + b.StorePath, Key: [32]byte{7}, Log: log, Reg: reg})
+	st, err := store.Open(store.Config{URL: b.lies.url, Key: storeKey, Log: log, Reg: reg})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -118,6 +118,13 @@ func (b *Bridge) start() {
 	public, admin := b.Server.Public(), b.Server.Admin()
 	b.public.Store(&public)
 	b.admin.Store(&admin)
+}
+
+// Stored returns all that the store keeps, as it keeps it: the bytes of its file
+// or the values in its tables.
+func (b *Bridge) Stored() string {
+	b.t.Helper()
+	return string(b.lies.content(b.t))
 }
 
 // Restart is a restart of the program: all that is not in the store is
