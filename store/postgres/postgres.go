@@ -12,6 +12,8 @@
 //	signing_keys  kid                                       private key
 //	audit         event id                                  event and SHA-256 of the row before
 //	audit_end     the only one                              where the audit chain ends
+//	codes         hash of a one-time code, for five minutes
+//	counted       process and number: what it tells the others of limits
 //
 // What decides whether a ticket can be redeemed is in the clear, so that one
 // statement decides it (redeem.go). What tells of a person, and every secret,
@@ -20,7 +22,7 @@
 // userpool.ErrUnavailable, never "not found".
 //
 // Redemptions that wait at the same moment share a statement, and so do new
-// tickets (group.go). Whoever locks rows of more than one user locks those of
+// tickets and the claims of codes (group.go). Whoever locks rows of more than one user locks those of
 // access in the order of their keys, and a user's tickets after them.
 package postgres
 
@@ -70,6 +72,7 @@ type Store struct {
 
 	redemptions group[redemption, outcome]
 	creations   group[creation, struct{}]
+	claims      group[claim, bool]
 
 	stop context.CancelFunc // of what runs in the background
 	wait sync.WaitGroup
@@ -94,6 +97,7 @@ func Open(c Config) (_ *Store, err error) {
 	s.cache.wake = make(chan struct{}, 1)
 	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5}
 	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5}
+	s.claims = group[claim, bool]{key: claim.alone, send: s.claim, maxWait: o.timeout / 5}
 	pc.AfterConnect = s.checkServer
 	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		stop()
@@ -142,6 +146,7 @@ func (s *Store) background(ctx context.Context, run func(context.Context)) {
 func (s *Store) Close() error {
 	s.redemptions.close()
 	s.creations.close()
+	s.claims.close()
 	s.stop()
 	s.wait.Wait()
 	s.pool.Close()
