@@ -222,6 +222,7 @@ type Matches struct {
 // change that it tells of; the zero Event is none.
 type Store interface {
 	Codes
+	Counts
 
 	// CreatePool stores the pool, or returns ErrPoolExists.
 	CreatePool(ctx context.Context, p Pool, e audit.Event) error

@@ -35,7 +35,8 @@ type Tokens interface {
 	Prepare(ctx context.Context, alg string) error
 }
 
-// Config is what an API is made of; every field is required.
+// Config is what an API is made of; every field is required but
+// Limits.
 type Config struct {
 	Pools  *userpool.Service
 	Tokens Tokens
@@ -44,6 +45,8 @@ type Config struct {
 	Events audit.Store
 	// Failures counts calls without the token.
 	Failures *audit.Tally
+	// Limits shares what is counted with other processes; nil for none.
+	Limits *userpool.Limits
 }
 
 // API is the handlers.
@@ -61,7 +64,7 @@ type API struct {
 func New(c Config) *API {
 	return &API{
 		pools: c.Pools, tokens: c.Tokens, token: sha256.Sum256([]byte(c.Token)), now: c.Now,
-		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
+		failures: userpool.NewSharedLimiter[netip.Addr](c.Limits, "admin.failures", failuresPerMinute),
 		events:   c.Events, failed: c.Failures,
 	}
 }

@@ -75,25 +75,53 @@ func WithStore(wrap func(bridge.Store) bridge.Store) Option {
 // New starts a bridge that ends with the test.
 func New(t testing.TB, options ...Option) *Bridge {
 	t.Helper()
-	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, options: options, public: &handler{}, admin: &handler{}}
-	b.lies = newPlace(t)
+	b := newBridge(t, newPlace(t), options)
+	b.serve()
+	return b
+}
+
+// NewReplicas starts n bridges that have one store, one WeChat and one clock. The
+// store is in PostgreSQL, whatever the environment says.
+func NewReplicas(t testing.TB, n int, options ...Option) []*Bridge {
+	t.Helper()
+	first := newBridge(t, newDatabase(t), options)
+	first.serve()
+	all := []*Bridge{first}
+	for range n - 1 {
+		b := *first
+		b.Log, b.public, b.admin = &Log{}, &handler{}, &handler{}
+		b.serve()
+		all = append(all, &b)
+	}
+	return all
+}
+
+// newBridge returns a bridge that does not run yet, and its WeChat, which does.
+func newBridge(t testing.TB, lies place, options []Option) *Bridge {
+	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, lies: lies, options: options, public: &handler{}, admin: &handler{}}
 	b.WeChat = sandbox.New(sandbox.Config{Now: b.Clock.Now})
 	b.WeChat.AddApp(sandbox.App{ID: AppID, Secret: AppSecret, Platform: Platform})
 	weixin := httptest.NewServer(b.WeChat)
+	t.Cleanup(weixin.Close)
+	b.weixin = weixin.URL
+	return b
+}
+
+// serve opens the store and answers until the test ends.
+func (b *Bridge) serve() {
+	b.t.Helper()
 	public, admin := httptest.NewUnstartedServer(b.public), httptest.NewUnstartedServer(b.admin)
-	b.weixin, b.URL, b.AdminURL = weixin.URL, "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
+	b.URL, b.AdminURL = "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
 	b.start()
 	public.Start()
 	admin.Start()
-	t.Cleanup(func() {
+	b.t.Cleanup(func() {
 		public.Close()
 		admin.Close()
-		weixin.Close()
 		if err := b.Store.Close(); err != nil {
-			t.Error(err)
+			b.t.Error(err)
 		}
 	})
-	return b
 }
 
 // start opens the store and puts a server in place that knows nothing but what

@@ -13,7 +13,7 @@
 //	audit         event id                                  event and SHA-256 of the row before
 //	audit_end     the only one                              where the audit chain ends
 //	codes         hash of a one-time code, for five minutes
-//	counted       process and number: what it tells the others of limits
+//	counted       process and number                        what it tells the others of limits
 //
 // What decides whether a ticket can be redeemed is in the clear, so that one
 // statement decides it (redeem.go). What tells of a person, and every secret,
@@ -73,6 +73,7 @@ type Store struct {
 	redemptions group[redemption, outcome]
 	creations   group[creation, struct{}]
 	claims      group[claim, bool]
+	counts      counts
 
 	stop context.CancelFunc // of what runs in the background
 	wait sync.WaitGroup
@@ -94,6 +95,7 @@ func Open(c Config) (_ *Store, err error) {
 	}()
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{log: c.Log, metrics: newMetrics(c.Reg), options: o, now: c.Now, stop: stop}
+	s.counts.begin()
 	s.cache.wake = make(chan struct{}, 1)
 	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5}
 	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5}
@@ -199,6 +201,7 @@ const (
 	placeSigningKey = "signing_keys.record" // kid
 	placeEvent      = "audit.record"        // eventKey
 	placeAuditEnd   = "audit_end.record"
+	placeCounts     = "counted.counts" // process and number
 )
 
 // open opens a sealed column.

@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"UpdateUser", testUpdateUser},
 		{"Codes", testCodes},
 		{"CodesRace", testCodesRace},
+		{"ShareCounts", testShareCounts},
 		{"Redeem", testRedeem},
 		{"RedeemRefusals", testRedeemRefusals},
 		{"RedeemOrderOfRefusals", testRedeemOrder},

@@ -12,13 +12,12 @@ CREATE UNLOGGED TABLE codes (
 CREATE INDEX codes_until ON codes (until);
 
 -- Events that count against a limit, such as wrong secrets of an address: what a
--- process tells the others about once a second, in rows that it numbers. counts
--- is hashes of what was counted, 16 bytes each, and a number after each.
+-- process tells the others about once a second, in rows that it numbers.
 CREATE UNLOGGED TABLE counted (
     process bytea  NOT NULL,
     no      bigint NOT NULL,
     at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    counts  bytea NOT NULL,
+    counts  bytea NOT NULL, -- sealed
     PRIMARY KEY (process, no)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 

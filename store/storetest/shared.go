@@ -50,3 +50,13 @@ func testCodesRace(t *testing.T, s store.Store) {
 		}
 	}
 }
+
+// A process does not hear what it told itself. What several tell each other is
+// for the stores that several can have.
+func testShareCounts(t *testing.T, s store.Store) {
+	for _, mine := range [][]userpool.Count{nil, {{Limit: "l", Key: "k", N: 3}}, nil} {
+		if others := must[[]userpool.Counted](t)(s.ShareCounts(ctx, mine)); len(others) > 0 {
+			t.Errorf("heard %v, want nothing", others)
+		}
+	}
+}
