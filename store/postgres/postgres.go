@@ -56,6 +56,9 @@ type Config struct {
 	// Now is the clock, to tell when it is far from the server's. Nil means
 	// that nobody looks.
 	Now func() time.Time
+	// Alone gives each redemption and each new ticket a statement of its own, to
+	// tell what sharing them brings.
+	Alone bool
 }
 
 // Store is a store in a PostgreSQL database. It is safe for concurrent use, by
@@ -97,9 +100,9 @@ func Open(c Config) (_ *Store, err error) {
 	s := &Store{log: c.Log, metrics: newMetrics(c.Reg), options: o, now: c.Now, stop: stop}
 	s.counts.begin()
 	s.cache.wake = make(chan struct{}, 1)
-	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5}
-	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5}
-	s.claims = group[claim, bool]{key: claim.alone, send: s.claim, maxWait: o.timeout / 5}
+	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5, alone: c.Alone}
+	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5, alone: c.Alone}
+	s.claims = group[claim, bool]{key: claim.alone, send: s.claim, maxWait: o.timeout / 5, alone: c.Alone}
 	pc.AfterConnect = s.checkServer
 	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		stop()

@@ -48,7 +48,7 @@ func Main(m *testing.M) int {
 	if shared.server == nil {
 		return code
 	}
-	if err := shared.server.remove(); err != nil {
+	if err := shared.server.Remove(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)
 	}
@@ -103,7 +103,7 @@ func sharedServer(t testing.TB) *Server {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil {
-		s, err := start()
+		s, err := Run()
 		if err != nil {
 			t.Fatal(err)
 		}
