@@ -187,8 +187,8 @@ type Store interface {
 	RedeemTicket(ctx context.Context, r Redemption) (Redeemed, error)
 
 	// SweepTickets deletes up to limit tickets whose end is RetainFor or more
-	// before now, deny-list entries of tokens that have expired, and audit
-	// events that are audit.RetainFor old, but for the newest. It returns how
-	// many it deleted.
+	// before now, deny-list entries of tokens that have expired, what replicas
+	// told each other and is over, and audit events that are audit.RetainFor old,
+	// but for the newest. It returns how many it deleted.
 	SweepTickets(ctx context.Context, now time.Time, limit int) (int, error)
 }

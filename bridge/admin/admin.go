@@ -37,7 +37,8 @@ type Tokens interface {
 	Prepare(ctx context.Context, alg string) error
 }
 
-// Config is what an API is made of; every field is required.
+// Config is what an API is made of; every field is required but
+// Limits.
 type Config struct {
 	Pools  *userpool.Service
 	Tokens Tokens
@@ -49,6 +50,8 @@ type Config struct {
 	// Backup returns a copy of the store, which is gone when it is closed.
 	Backup func(context.Context) (*os.File, error)
 	Log    *slog.Logger
+	// Limits shares what is counted with other processes; nil for none.
+	Limits *userpool.Limits
 }
 
 // API is the handlers.
@@ -68,7 +71,7 @@ type API struct {
 func New(c Config) *API {
 	return &API{
 		pools: c.Pools, tokens: c.Tokens, token: sha256.Sum256([]byte(c.Token)), now: c.Now,
-		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
+		failures: userpool.NewSharedLimiter[netip.Addr](c.Limits, "admin.failures", failuresPerMinute),
 		events:   c.Events, failed: c.Failures, backup: c.Backup, log: c.Log,
 	}
 }

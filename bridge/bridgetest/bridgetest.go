@@ -1,5 +1,6 @@
 // Package bridgetest runs a whole bridge for tests: real HTTP on loopback, a
-// bolt store in a temporary folder, a simulated WeChat, and a clock to turn.
+// store of its own, a simulated WeChat, and a clock to turn. What kind of store
+// that is says the environment (StoreEnv), so that the same tests run on each.
 package bridgetest
 
 import (
@@ -49,17 +50,13 @@ type Bridge struct {
 	Clock         *Clock
 	Log           *Log
 	Server        *bridge.Server
-	StorePath     string // the store's file, open while the Bridge runs
 
 	t             testing.TB
+	lies          place // of the store
 	weixin        string
 	options       []Option
 	public, admin *handler
-	restored      int // how often
 }
-
-// key is the store's encryption key.
-var key = [32]byte{7}
 
 // handler is the one that answers now.
 type handler struct{ atomic.Pointer[http.Handler] }
@@ -82,25 +79,53 @@ func WithStore(wrap func(bridge.Store) bridge.Store) Option {
 // New starts a bridge that ends with the test.
 func New(t testing.TB, options ...Option) *Bridge {
 	t.Helper()
-	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, options: options, public: &handler{}, admin: &handler{}}
-	b.StorePath = filepath.Join(t.TempDir(), "data", "store.db")
+	b := newBridge(t, newPlace(t), options)
+	b.serve()
+	return b
+}
+
+// NewReplicas starts n bridges that have one store, one WeChat and one clock. The
+// store is in PostgreSQL, whatever the environment says.
+func NewReplicas(t testing.TB, n int, options ...Option) []*Bridge {
+	t.Helper()
+	first := newBridge(t, newDatabase(t), options)
+	first.serve()
+	all := []*Bridge{first}
+	for range n - 1 {
+		b := *first
+		b.Log, b.public, b.admin = &Log{}, &handler{}, &handler{}
+		b.serve()
+		all = append(all, &b)
+	}
+	return all
+}
+
+// newBridge returns a bridge that does not run yet, and its WeChat, which does.
+func newBridge(t testing.TB, lies place, options []Option) *Bridge {
+	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, lies: lies, options: options, public: &handler{}, admin: &handler{}}
 	b.WeChat = sandbox.New(sandbox.Config{Now: b.Clock.Now})
 	b.WeChat.AddApp(sandbox.App{ID: AppID, Secret: AppSecret, Platform: Platform})
 	weixin := httptest.NewServer(b.WeChat)
+	t.Cleanup(weixin.Close)
+	b.weixin = weixin.URL
+	return b
+}
+
+// serve opens the store and answers until the test ends.
+func (b *Bridge) serve() {
+	b.t.Helper()
 	public, admin := httptest.NewUnstartedServer(b.public), httptest.NewUnstartedServer(b.admin)
-	b.weixin, b.URL, b.AdminURL = weixin.URL, "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
+	b.URL, b.AdminURL = "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
 	b.start()
 	public.Start()
 	admin.Start()
-	t.Cleanup(func() {
+	b.t.Cleanup(func() {
 		public.Close()
 		admin.Close()
-		weixin.Close()
 		if err := b.Store.Close(); err != nil {
-			t.Error(err)
+			b.t.Error(err)
 		}
 	})
-	return b
 }
 
 // start opens the store and puts a server in place that knows nothing but what
@@ -109,7 +134,7 @@ func (b *Bridge) start() {
 	b.t.Helper()
 	log := slog.New(slog.NewJSONHandler(b.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	reg := prometheus.NewRegistry()
-	st, err := store.Open(store.Config{URL: "bolt:" + b.StorePath, Key: key, Log: log, Reg: reg})
+	st, err := store.Open(store.Config{URL: b.lies.url, Key: storeKey, Log: log, Reg: reg})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -117,7 +142,7 @@ func (b *Bridge) start() {
 		Store:         st,
 		WeChat:        wechat.New(wechat.Config{BaseURL: b.weixin, Timeout: 5 * time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
 		WeChatTimeout: 5 * time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
-		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, st, key, b.Clock.Now()) },
+		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, st, storeKey, b.Clock.Now()) },
 	}
 	for _, o := range b.options {
 		o(&c)
@@ -126,6 +151,13 @@ func (b *Bridge) start() {
 	public, admin := b.Server.Public(), b.Server.Admin()
 	b.public.Store(&public)
 	b.admin.Store(&admin)
+}
+
+// Stored returns all that the store keeps, as it keeps it: the bytes of its file
+// or the values in its tables.
+func (b *Bridge) Stored() string {
+	b.t.Helper()
+	return string(b.lies.content(b.t))
 }
 
 // Restart is a restart of the program: all that is not in the store is
@@ -145,14 +177,12 @@ func (b *Bridge) Restore(backup string) {
 	if err := b.Store.Close(); err != nil {
 		b.t.Fatal(err)
 	}
-	b.restored++
-	folder := filepath.Dir(b.StorePath)
-	file := filepath.Join(folder, fmt.Sprint("backup-", b.restored))
+	file := filepath.Join(b.t.TempDir(), "backup")
 	if err := os.WriteFile(file, []byte(backup), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-	b.StorePath = filepath.Join(folder, fmt.Sprintf("store-%d.db", b.restored))
-	_, err := store.Restore(context.Background(), file, store.Config{URL: "bolt:" + b.StorePath, Key: key, Now: b.Clock.Now}, func(move.Progress) {})
+	b.lies = newPlace(b.t)
+	_, err := store.Restore(context.Background(), file, store.Config{URL: b.lies.url, Key: storeKey, Now: b.Clock.Now}, func(move.Progress) {})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -100,6 +100,7 @@ type Store struct {
 	epoch  string
 	clock  clock
 	pools  poolCache
+	codes  codes
 
 	queue  *queue
 	done   chan struct{}            // closed when the commit loop has ended

@@ -12,6 +12,8 @@
 //	signing_keys  kid                                       private key
 //	audit         event id                                  event and SHA-256 of the row before
 //	audit_end     the only one                              where the audit chain ends
+//	codes         hash of a one-time code, for five minutes
+//	counted       process and number                        what it tells the others of limits
 //
 // What decides whether a ticket can be redeemed is in the clear, so that one
 // statement decides it (redeem.go). What tells of a person, and every secret,
@@ -20,7 +22,7 @@
 // userpool.ErrUnavailable, never "not found".
 //
 // Redemptions that wait at the same moment share a statement, and so do new
-// tickets (group.go). Whoever locks rows of more than one user locks those of
+// tickets and the claims of codes (group.go). Whoever locks rows of more than one user locks those of
 // access in the order of their keys, and a user's tickets after them.
 package postgres
 
@@ -73,6 +75,8 @@ type Store struct {
 
 	redemptions group[redemption, outcome]
 	creations   group[creation, struct{}]
+	claims      group[claim, bool]
+	counts      counts
 
 	stop context.CancelFunc // of what runs in the background
 	wait sync.WaitGroup
@@ -94,9 +98,11 @@ func Open(c Config) (_ *Store, err error) {
 	}()
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{log: c.Log, metrics: newMetrics(c.Reg), options: o, now: c.Now, stop: stop}
+	s.counts.begin()
 	s.cache.wake = make(chan struct{}, 1)
 	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5, alone: c.Alone}
 	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5, alone: c.Alone}
+	s.claims = group[claim, bool]{key: claim.alone, send: s.claim, maxWait: o.timeout / 5, alone: c.Alone}
 	pc.AfterConnect = s.checkServer
 	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		stop()
@@ -148,6 +154,7 @@ func (s *Store) background(ctx context.Context, run func(context.Context)) {
 func (s *Store) Close() error {
 	s.redemptions.close()
 	s.creations.close()
+	s.claims.close()
 	s.stop()
 	s.wait.Wait()
 	s.pool.Close()
@@ -207,6 +214,7 @@ const (
 	placeSigningKey = "signing_keys.record" // kid
 	placeEvent      = "audit.record"        // eventKey
 	placeAuditEnd   = "audit_end.record"
+	placeCounts     = "counted.counts" // process and number
 )
 
 // open opens a sealed column.
