@@ -60,6 +60,18 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// lastOnConnection tells callers, while the server drains, that this answer is
+// the last on its connection. A balancer of connections cannot move those that
+// are open, and to close one that seems idle may cross a request on its way.
+func (s *Server) lastOnConnection(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if s.draining.Load() {
+			c.Response().Header().Set(echo.HeaderConnection, "close")
+		}
+		return next(c)
+	}
+}
+
 // Keys of what a handler tells the wall about a request.
 const (
 	keyPool     = wire.KeyPool

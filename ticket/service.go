@@ -29,7 +29,8 @@ type Pools interface {
 	Authenticate(pool userpool.Pool, secret string) (proved bool, err error)
 }
 
-// Config is what a Service is made of; every field is required.
+// Config is what a Service is made of; every field is required but
+// Limits.
 type Config struct {
 	Store   Store
 	Pools   Pools
@@ -37,6 +38,8 @@ type Config struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	Audit   *audit.Tally // counts what is refused
+	// Limits shares what is counted with other processes; nil for none.
+	Limits *userpool.Limits
 }
 
 // Service issues and redeems tickets. It is safe for concurrent use.
@@ -55,8 +58,8 @@ type Service struct {
 func NewService(c Config) *Service {
 	return &Service{
 		store: c.Store, pools: c.Pools, now: c.Now, log: c.Log, metrics: c.Metrics, audit: c.Audit,
-		issues:   userpool.NewLimiter[string](issuesPerMinute),
-		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
+		issues:   userpool.NewSharedLimiter[string](c.Limits, "ticket.issues", issuesPerMinute),
+		failures: userpool.NewSharedLimiter[netip.Addr](c.Limits, "redeem.failures", failuresPerMinute),
 	}
 }
 

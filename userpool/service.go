@@ -34,7 +34,6 @@ type Service struct {
 	now     func() time.Time
 	log     *slog.Logger
 	timeout time.Duration
-	codes   *spentCodes
 	metrics *Metrics
 
 	uses sync.Map // secret id → *secretUse
@@ -51,7 +50,7 @@ type secretUse struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, codes: newSpentCodes(), metrics: c.Metrics}
+	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, metrics: c.Metrics}
 }
 
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must

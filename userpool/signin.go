@@ -116,7 +116,7 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 	app := App{ID: pool.AppID, Secret: pool.AppSecret}
 	now := s.now()
 	var session Session
-	if err := s.spend("login", app.ID, l.Code, now, func() (err error) {
+	if err := s.spend(ctx, "login", app.ID, l.Code, now, func() (err error) {
 		session, err = s.wechat.Code2Session(ctx, app, l.Code)
 		return err
 	}); err != nil {
@@ -129,7 +129,7 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 	if l.PhoneCode == "" {
 		return in, nil
 	}
-	if err := s.spend("phone", app.ID, l.PhoneCode, now, func() (err error) {
+	if err := s.spend(ctx, "phone", app.ID, l.PhoneCode, now, func() (err error) {
 		in.keys.Phone, err = s.wechat.Phone(ctx, app, session.OpenID, l.PhoneCode)
 		return err
 	}); err != nil {
@@ -137,22 +137,6 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 	}
 	s.metrics.phones.WithLabelValues(pool.ID).Inc()
 	return in, nil
-}
-
-// spend lets send send the code, if that was not done before.
-func (s *Service) spend(kind, appID, code string, now time.Time, send func() error) error {
-	k := codeKey(kind, appID, code)
-	if !s.codes.claim(k, now) {
-		return fmt.Errorf("%s code was used before: %w", kind, ErrCode)
-	}
-	err := send()
-	if errors.Is(err, ErrUnsent) {
-		s.codes.release(k)
-	}
-	if err != nil {
-		return fmt.Errorf("exchange %s code: %w", kind, err)
-	}
-	return nil
 }
 
 // signIn is one WeChat user at one pool's door.
@@ -257,6 +241,9 @@ func (in *signIn) event(by audit.Actor) audit.Event {
 
 // report logs what an operator should know, without personal data.
 func (in *signIn) report(s *Service) {
+	if in.twin == "" && !in.movedUnion && !in.matchedPhone && !in.changedPhone {
+		return
+	}
 	log := s.log.With("pool", in.pool.ID, "user", in.user.ID)
 	if in.twin != "" {
 		log.Warn("two users of the pool are one WeChat user; signed in by unionid, merge them by hand", "user_by_openid", in.twin)

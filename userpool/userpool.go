@@ -221,6 +221,9 @@ type Matches struct {
 // it is and changes nothing. An event is written in the transaction of the
 // change that it tells of; the zero Event is none.
 type Store interface {
+	Codes
+	Counts
+
 	// CreatePool stores the pool, or returns ErrPoolExists.
 	CreatePool(ctx context.Context, p Pool, e audit.Event) error
 	// Pool returns the pool, or ErrPoolNotFound. It is called with every request,
@@ -239,7 +242,8 @@ type Store interface {
 
 	// User returns the user, or ErrUserNotFound.
 	User(ctx context.Context, poolID, id string) (User, error)
-	// FindUsers returns the pool's users whom the keys find.
+	// FindUsers returns the pool's users whom the keys find. Of their Logins the
+	// latest may be missing: it tells who somebody is, at every sign-in.
 	FindUsers(ctx context.Context, poolID string, k Keys) (Matches, error)
 	// CreateUser stores a new user of an existing pool. It returns
 	// ErrUserExists if the id, the unionid or an identity is taken in the pool.
