@@ -179,6 +179,7 @@ func verify(t testing.TB, s store.Store, want state) {
 		}
 	}
 	same(t, "signing keys", must[[]token.Key](t)(s.SigningKeys(ctx)), want.keys)
+	same(t, "session", must[token.Session](t)(s.Session(ctx, want.session.ID)), want.session)
 	if !must[bool](t)(s.TokenRevoked(ctx, "j4", want.replayed.TokenExpiresAt)) {
 		t.Error("the token of the replayed ticket is not revoked any more")
 	}
