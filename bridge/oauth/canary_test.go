@@ -8,7 +8,7 @@ import (
 )
 
 // Whatever is sent to these endpoints or comes from them, no secret of it is in
-// the log, in an error or in the audit trail.
+// the log, in an error, in the audit trail or, in the clear, in the store.
 func TestNothingSecretIsShown(t *testing.T) {
 	b := bridgetest.New(t)
 	p := b.NewPool(es256)
@@ -39,7 +39,7 @@ func TestNothingSecretIsShown(t *testing.T) {
 		"Idempotency-Key": "planted-idempotency-key", "nonce": "planted-nonce", "scope": "planted-scope",
 		"client_id": "planted-client", "client_secret": "planted-secret", "grant_type": "planted-grant",
 	} {
-		for where, text := range map[string]string{"log": b.Log.String(), "answers": answers.String()} {
+		for where, text := range map[string]string{"log": b.Log.String(), "answers": answers.String(), "store": b.Stored()} {
 			if strings.Contains(text, secret) {
 				t.Errorf("the %s is in the %s", what, where)
 			}
