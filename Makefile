@@ -32,12 +32,18 @@ test: tools lint gosec vuln
 	go test -race -shuffle=on -timeout 20m ./...
 
 # The browser tests need Chromium, those of store/postgres the server, unless
-# APP2WXAPP_TEST_POSTGRES names one; nothing else is installed. The package
+# APP2WXAPP_TEST_POSTGRES names one, those of foreign clients Node.js 20 or later
+# and what their lock files name; nothing else is installed. PostgreSQL's package
 # makes a cluster of its own and starts it, which the tests have no use for.
+NODECLIENTS := bridge/oauth/testdata/clients
+
 tools:
 	@test -x /usr/bin/chromium || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
 	@test -n "$$APP2WXAPP_TEST_POSTGRES" || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 	  { apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; }
+	@command -v npm >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends nodejs npm; }
+	@for dir in $(NODECLIENTS); do cmp -s $$dir/package-lock.json $$dir/node_modules/.installed || \
+	  { (cd $$dir && npm ci --no-audit --no-fund) && cp $$dir/package-lock.json $$dir/node_modules/.installed; } || exit 1; done
 
 lint:
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }

@@ -21,6 +21,7 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/bridge/admin"
+	"app2wxapp/bridge/oauth"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
 	"app2wxapp/userpool"
@@ -58,6 +59,7 @@ type Server struct {
 	tickets  *ticket.Service
 	tokens   *token.Service
 	audit    *audit.Tally
+	oauth    *oauth.API
 	store    Store
 	room     *room
 	log      *slog.Logger
@@ -88,6 +90,7 @@ func New(c Config) *Server {
 		log:     c.Log,
 		metrics: newMetrics(c.Reg, c.Version),
 	}
+	s.oauth = oauth.New(oauth.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
 		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally,

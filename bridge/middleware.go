@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"app2wxapp/bridge/wire"
 )
 
 // callerAddr returns how the caller's address is found. Echo's default believes
@@ -30,15 +32,6 @@ func callerAddr(trusted []netip.Prefix) echo.IPExtractor {
 		}))
 	}
 	return echo.ExtractIPFromXFFHeader(options...)
-}
-
-// addr returns the caller's address, the zero Addr if there is none.
-func addr(c echo.Context) netip.Addr {
-	a, err := netip.ParseAddr(c.RealIP())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a.Unmap()
 }
 
 // requestID is made here for every request; a caller's is not believed.
@@ -64,7 +57,7 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 
 // Keys of what a handler tells the wall about a request.
 const (
-	keyPool     = "pool"     // id of a pool that exists
+	keyPool     = wire.KeyPool
 	keyEnvelope = "envelope" // true: errors as HTTP 200 in Authing's envelope
 	keyDialect  = "dialect"  // wire.Dialect in which errors are told, if not in our own
 	keyOutcome  = "outcome"  // slug of the error that was answered

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"app2wxapp/bridge/admin"
+	"app2wxapp/bridge/oauth"
 )
 
 // Every URL of the program.
@@ -17,6 +18,20 @@ func (s *Server) publicRoutes(e *echo.Echo) http.Handler {
 	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue, s.room.limited)
 	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem, s.room.limited)
 	e.GET("/authing/token", s.checkToken, s.room.limited)
+
+	// OAuth 2.0 and OpenID Connect. The first four are paths of Casdoor, too:
+	// these answer for its access tokens, and a request that is Casdoor's alone
+	// is to be told here by what wire.ReadBody leaves to be read again.
+	asOAuth := speaking(oauth.Tell)
+	e.POST("/oauth/token", s.oauth.Token, asOAuth, s.room.limited)
+	e.POST("/oauth/introspect", s.oauth.Introspect, asOAuth, s.room.limited)
+	e.POST("/oauth/revoke", s.oauth.Revoke, asOAuth, s.room.limited)
+	e.GET("/oauth/userinfo", s.oauth.UserInfo, asOAuth, s.room.limited)
+	e.POST("/oauth/userinfo", s.oauth.UserInfo, asOAuth, s.room.limited)
+	e.GET("/oauth/logout", s.oauth.Logout, asOAuth, s.room.limited)
+	e.POST("/oauth/logout", s.oauth.Logout, asOAuth, s.room.limited)
+	e.GET("/.well-known/openid-configuration", s.oauth.Metadata, asOAuth, s.room.limited)
+	e.GET("/.well-known/oauth-authorization-server", s.oauth.Metadata, asOAuth, s.room.limited)
 
 	// Not limited: an answer of many keys is more than net/http holds back, and
 	// whoever does not read it would keep others out.

@@ -179,6 +179,24 @@ func (s *Service) Redeem(ctx context.Context, pool userpool.Pool, a Attempt) (Re
 	return done, err
 }
 
+// Authenticate checks the pool secret of a caller who does not redeem, as Redeem
+// does and by the same limit: rate limit, then secret. It returns
+// *userpool.InvalidError, *userpool.RateLimitError, userpool.ErrSecretRequired or
+// userpool.ErrSecretWrong; proved tells that a right secret was shown.
+func (s *Service) Authenticate(pool userpool.Pool, secret string, addr netip.Addr) (proved bool, err error) {
+	now := s.now()
+	if len(secret) > maxSecret {
+		return false, userpool.Invalid("secret", "is too long", "过长")
+	}
+	if err := s.failures.Check(userpool.AddrKey(addr), now); err != nil {
+		return false, err
+	}
+	if proved, err = s.pools.Authenticate(pool, secret); counts(err) {
+		s.failures.Count(userpool.AddrKey(addr), now)
+	}
+	return proved, err
+}
+
 // note counts what was no fresh success. A replay that revoked a token has its
 // event already, which the store wrote with the revocation.
 func (s *Service) note(pool userpool.Pool, a Attempt, now time.Time, done Redeemed, how string) {

@@ -35,6 +35,14 @@ type Claims struct {
 	ID        string // under which RevokeToken denies it; "" if it has none
 }
 
+// JTI returns the token's jti as it has it, "" for none.
+func (c Claims) JTI() string {
+	if c.Kind == KindCasdoor {
+		return casdoorID + c.ID
+	}
+	return c.ID
+}
+
 // Verify returns the claims of a token of one of these kinds that is valid now.
 // It returns
 //

@@ -72,9 +72,18 @@ func read(r *http.Request, f Fields, strict bool) error {
 
 var decoders = sync.Pool{New: func() any { return &decoder{Decoder: new(jsontext.Decoder)} }}
 
-// readBody reads the request's body, and checks what is said of it if it is not
-// empty.
-func readBody(r *http.Request, body *bytes.Buffer) error {
+// ReadBody reads the request's body, and leaves it to be read again. It returns
+// ErrTooLarge, or an *userpool.InvalidError if the body breaks off.
+func ReadBody(r *http.Request) ([]byte, error) {
+	var body bytes.Buffer
+	if err := readAll(r, &body); err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
+	return body.Bytes(), nil
+}
+
+func readAll(r *http.Request, body *bytes.Buffer) error {
 	if r.ContentLength > MaxBody {
 		return ErrTooLarge
 	}
@@ -84,8 +93,14 @@ func readBody(r *http.Request, body *bytes.Buffer) error {
 	if body.Len() > MaxBody {
 		return ErrTooLarge
 	}
-	if body.Len() == 0 {
-		return nil
+	return nil
+}
+
+// readBody reads the request's body, and checks what is said of it if it is not
+// empty.
+func readBody(r *http.Request, body *bytes.Buffer) error {
+	if err := readAll(r, body); err != nil || body.Len() == 0 {
+		return err
 	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return ErrMediaType
