@@ -127,6 +127,26 @@ func (p Profile) validate() error {
 	return nil
 }
 
+// Usable returns the profile without what cannot be kept. It is for clients who
+// expect to get in whatever they say of themselves.
+func (p Profile) Usable() Profile {
+	for _, f := range []struct {
+		value *string
+		alone Profile
+	}{
+		{&p.Nickname, Profile{Nickname: p.Nickname}}, {&p.AvatarURL, Profile{AvatarURL: p.AvatarURL}}, {&p.Language, Profile{Language: p.Language}},
+		{&p.City, Profile{City: p.City}}, {&p.Province, Profile{Province: p.Province}}, {&p.Country, Profile{Country: p.Country}},
+	} {
+		if f.alone.validate() != nil {
+			*f.value = ""
+		}
+	}
+	if (Profile{Gender: p.Gender}).validate() != nil {
+		p.Gender = 0
+	}
+	return p
+}
+
 // askWeChat spends the codes. The login code goes first: if it is refused the
 // phone code, which cost the user a tap and the operator money, is still good.
 func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, error) {
