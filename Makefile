@@ -31,6 +31,7 @@ build:
 
 test: tools lint
 	go test -race -shuffle=on -timeout 20m ./...
+	cd bridge/casdoor/sdk && go vet ./... && go test -race -timeout 5m ./...
 	$(MAKE) --no-print-directory fuzz FUZZTIME=$(TESTFUZZ)
 
 # The browser tests need Chromium, those of store/postgres the server, unless
