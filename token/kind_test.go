@@ -34,6 +34,8 @@ func TestKinds(t *testing.T) {
 		{"Authing as at+jwt", at, claims, ""},
 		{"Casdoor as at+jwt", at, casdoor, ""},
 		{"ID as at+jwt", at, id, ""},
+		{"Authing with tokenType", rs256, edit(t, claims, `"sub"`, `"tokenType":"x","sub"`), ""},
+		{"Authing with client_id", rs256, edit(t, claims, `"sub"`, `"client_id":"`+poolID+`","sub"`), ""},
 		{"access with data", at, edit(t, access, `"scope"`, `"data":{"id":"`+userID+`","clientId":"`+poolID+`"},"scope"`), ""},
 		{"Casdoor with data", rs256, edit(t, casdoor, `"azp"`, `"data":{"id":"`+userID+`","clientId":"`+poolID+`"},"azp"`), ""},
 		{"Casdoor with client_id", rs256, edit(t, casdoor, `"azp"`, `"client_id":"`+poolID+`","azp"`), ""},
