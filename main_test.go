@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/store/postgres/pgtest"
 	"app2wxapp/wechat/sandbox"
 )
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		main()
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m))
 }
 
 const (

@@ -57,7 +57,8 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 	if s.tls, err = certificate(cfg); err != nil {
 		return nil, err
 	}
-	if s.store, s.AdminToken, err = openStore(cfg, log, reg); err != nil {
+	var key [32]byte
+	if s.store, key, s.AdminToken, err = openStore(cfg, log, reg); err != nil {
 		return nil, err
 	}
 	undo = append(undo, s.store)
@@ -80,6 +81,7 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 		WeChat:        wechat.New(wechat.Config{BaseURL: cfg.WeChat.BaseURL, Timeout: cfg.WeChat.Timeout, Observe: wechat.Metrics(reg)}),
 		WeChatTimeout: cfg.WeChat.Timeout, Now: now, Log: log, Reg: reg,
 		PublicURL: s.PublicURL, AdminToken: s.AdminToken, TrustedProxies: cfg.TrustedProxies, Version: version,
+		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, s.store, key, now()) },
 	})
 	handler := s.bridge.Public()
 	if wrap != nil {
@@ -121,20 +123,20 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 // settings give. A store on a server has nothing beside it: there the settings
 // give both. The encryption key is made only together with a store: a new one
 // for an old store would open nothing.
-func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.Store, userpool.Secret, error) {
+func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.Store, [32]byte, userpool.Secret, error) {
 	key, token := cfg.EncryptionKey, cfg.AdminToken
 	if !store.Remote(string(cfg.StoreURL)) {
 		var err error
 		if key, token, err = keysBeside(cfg, log); err != nil {
-			return nil, "", err
+			return nil, [32]byte{}, "", err
 		}
 	}
-	raw, err := decodeKey(string(key))
+	raw, err := parseKey(string(key))
 	if err != nil {
-		return nil, "", fmt.Errorf("encryption.key %w", err)
+		return nil, [32]byte{}, "", err
 	}
-	st, err := store.Open(store.Config{URL: string(cfg.StoreURL), Key: [32]byte(raw), Log: log, Reg: reg, Now: now})
-	return st, token, err
+	st, err := store.Open(store.Config{URL: string(cfg.StoreURL), Key: raw, Log: log, Reg: reg, Now: now})
+	return st, raw, token, err
 }
 
 // keysBeside returns the encryption key and the admin token that the settings
@@ -148,7 +150,7 @@ func keysBeside(cfg Config, log *slog.Logger) (key, token userpool.Secret, err e
 	if err := bolt.MakeFolder(folder); err != nil {
 		return "", "", fmt.Errorf("create the store's folder: %w", err)
 	}
-	keyFile := filepath.Join(folder, "encryption.key")
+	keyFile := keyBeside(path)
 	key, err = keptSecret(cfg.EncryptionKey, keyFile, !bolt.Exists(path), log)
 	if err != nil {
 		return "", "", fmt.Errorf("encryption.key: %w", err)

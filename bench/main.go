@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +62,9 @@ func main() {
 			exit(fmt.Errorf("-c: %q is no number of connections", s))
 		}
 		c.connections = append(c.connections, n)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // as the servers: the load and the simulated WeChat take their processors
 	}
 	exit(run(c, os.Stdout))
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,8 @@ type Config struct {
 	// connection's address counts.
 	TrustedProxies []netip.Prefix
 	Version        string
+	// Backup returns a copy of the store, which is gone when it is closed.
+	Backup func(context.Context) (*os.File, error)
 }
 
 // Server is the domain and its two HTTP faces.
@@ -96,7 +99,7 @@ func New(c Config) *Server {
 	s.oauth = oauth.New(oauth.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
-		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally,
+		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally, Backup: c.Backup, Log: c.Log,
 	}))
 	return s
 }

@@ -1,10 +1,14 @@
 package bridge
 
 import (
+	"net/http"
+	"strconv"
+
 	"github.com/labstack/echo/v4"
 
 	"app2wxapp/audit"
 	"app2wxapp/bridge/wire"
+	"app2wxapp/quote"
 	"app2wxapp/ticket"
 )
 
@@ -44,24 +48,36 @@ func (s *Server) issue(c echo.Context) error {
 		return err
 	}
 
-	type user struct {
-		Nickname string  `json:"nickname"`
-		Photo    string  `json:"photo"`
-		Phone    *string `json:"phone"` // masked; null if there is none
+	a := answers.Get().(*answer)
+	defer answers.Put(a)
+	return wire.Blob(c, http.StatusOK, a.issued(issued, r.State))
+}
+
+// issued returns the answer to a ticket that was asked for with this state. It
+// is the answer's memory.
+func (a *answer) issued(t ticket.Issued, state string) []byte {
+	b := a.body[:0]
+	raw := func(text string) { b = append(b, text...) }
+	text := func(before, value string) { b = quote.Append(append(b, before...), value) }
+
+	raw(`{"code":200,"message":"` + returnedMessage + `","ticket":"`)
+	raw(t.Ticket)
+	raw(`","expiresIn":`)
+	b = strconv.AppendInt(b, int64(t.Life.Seconds()), 10)
+	raw(`,"expiresAt":"`)
+	b = wire.AppendStamp(b, t.ExpiresAt)
+	raw(`","appParameter":"`)
+	raw(appParameter(t.Ticket, state))
+	text(`","user":{"nickname":`, t.User.Profile.Nickname)
+	text(`,"photo":`, t.User.Profile.AvatarURL)
+	if phone := t.User.Phone.Masked(); phone == "" {
+		raw(`,"phone":null}}`)
+	} else {
+		text(`,"phone":`, phone)
+		raw("}}")
 	}
-	return wire.OK(c, struct {
-		Code         int    `json:"code"`
-		Message      string `json:"message"`
-		Ticket       string `json:"ticket"`
-		ExpiresIn    int    `json:"expiresIn"`
-		ExpiresAt    string `json:"expiresAt"`
-		AppParameter string `json:"appParameter"`
-		User         user   `json:"user"`
-	}{
-		200, returnedMessage, issued.Ticket, int(issued.Life.Seconds()), wire.Stamp(issued.ExpiresAt),
-		appParameter(issued.Ticket, r.State),
-		user{issued.User.Profile.Nickname, issued.User.Profile.AvatarURL, orNull(issued.User.Phone.Masked())},
-	})
+	a.body = b
+	return b
 }
 
 // appParameter returns what the launchApp button carries back. The clients of
@@ -73,12 +89,4 @@ func appParameter(ticket, state string) string {
 		s += "&state=" + state
 	}
 	return s
-}
-
-// orNull returns nil for an empty text.
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

@@ -87,6 +87,7 @@ func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.
 	v1(http.MethodPost, "/pools/:id/users/:userId/revoke", api.RevokeUser)
 	v1(http.MethodGet, "/audit", api.ListEvents)
 	v1(http.MethodGet, "/audit/verify", api.VerifyEvents)
+	v1(http.MethodGet, "/backup", api.Backup)
 
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))
 

@@ -75,6 +75,10 @@ var mutants = []mutant{
 		old: "for len(a.live) >= ticket.MaxLive {", new: "for len(a.live) > 1000 {", packages: theStore,
 	},
 	{
+		name: "a redeemed ticket keeps its place, and takes its login along", file: "store/bolt/tickets.go",
+		old: "\t\t\tif err := t.countLogins(&a); err != nil {\n\t\t\t\treturn err\n\t\t\t}\n\t\t\ta.live = slices", new: "\t\t\ta.live = slices", packages: theStore,
+	},
+	{
 		name: "sign-out leaves tickets alive", file: "store/bolt/tickets.go",
 		old: "case r.void, !r.Key.IssuedAt().After(a.notBefore):", new: "case r.void:", packages: theStore,
 	},
@@ -105,6 +109,14 @@ var mutants = []mutant{
 	{
 		name: "a code is sent to WeChat twice", file: "userpool/codes.go",
 		old: "\tif _, ok := c.young[k]; ok {\n\t\treturn false\n\t}\n", new: "", packages: theUsers,
+	},
+	{
+		name: "a code is sent on a connection that was closed", file: "wechat/conns.go",
+		old: "p.keep && k.quiet()", new: "p.keep", packages: []string{"./wechat"},
+	},
+	{
+		name: "an answer is taken for the next call's", file: "wechat/conns.go",
+		old: " && k.r.Buffered() == 0", new: "", packages: []string{"./wechat"},
 	},
 	{
 		name: "two users are merged silently", file: "userpool/signin.go",

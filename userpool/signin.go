@@ -313,6 +313,9 @@ func (in *signIn) event(by audit.Actor) audit.Event {
 
 // report logs what an operator should know, without personal data.
 func (in *signIn) report(s *Service) {
+	if in.twin == "" && !in.movedUnion && !in.matchedPhone && !in.changedPhone {
+		return
+	}
 	log := s.log.With("pool", in.pool.ID, "user", in.user.ID)
 	if in.twin != "" {
 		log.Warn("two users of the pool are one WeChat user; signed in by unionid, merge them by hand", "user_by_openid", in.twin)

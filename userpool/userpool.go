@@ -246,7 +246,8 @@ type Store interface {
 
 	// User returns the user, or ErrUserNotFound.
 	User(ctx context.Context, poolID, id string) (User, error)
-	// FindUsers returns the pool's users whom the keys find.
+	// FindUsers returns the pool's users whom the keys find. Of their Logins the
+	// latest may be missing: it tells who somebody is, at every sign-in.
 	FindUsers(ctx context.Context, poolID string, k Keys) (Matches, error)
 	// CreateUser stores a new user of an existing pool. It returns
 	// ErrUserExists if the id, the unionid, an identity or the username is taken

@@ -28,10 +28,21 @@ type request struct {
 	hide   []string // what an error must not show
 }
 
+// answer is the answer to a call. It embeds a status.
+type answer interface{ state() status }
+
+// status is what every answer may have.
+type status struct {
+	Code int    `json:"errcode"` // absent and 0 both mean success
+	Msg  string `json:"errmsg"`
+}
+
+func (s status) state() status { return s }
+
 // do makes the call once and returns WeChat's answer. Errcode is
-// looked at before the answer is decoded, and check before it is returned. With
+// looked at before the rest of the answer, and check before it is returned. With
 // maxInFlight calls of the mini program under way it makes none.
-func do[A any](ctx context.Context, c *Client, r request, check func(A) error) (A, error) {
+func do[A answer](ctx context.Context, c *Client, r request, check func(A) error) (A, error) {
 	if !c.inFlight.begin(r.app) {
 		c.observe(r.api, ResultLimited, 0)
 		var zero A
@@ -48,24 +59,23 @@ func do[A any](ctx context.Context, c *Client, r request, check func(A) error) (
 }
 
 // exchange is do without the measuring.
-func exchange[A any](ctx context.Context, c *Client, r request, check func(A) error) (A, error) {
+func exchange[A answer](ctx context.Context, c *Client, r request, check func(A) error) (A, error) {
 	var zero, a A
 	body, err := c.send(ctx, r)
 	if err != nil {
 		return zero, unavailable(r.api, err)
 	}
-	var status struct {
-		Code int    `json:"errcode"` // absent and 0 both mean success
-		Msg  string `json:"errmsg"`
-	}
-	// What json says of a bad body may quote it: it is not passed on.
-	if json.Unmarshal(body, &status) != nil {
+	var said status
+	if err = json.Unmarshal(body, &a); err == nil {
+		said = a.state()
+	} else if json.Unmarshal(body, &said) != nil {
+		// What json says of a bad body may quote it: it is not passed on.
 		return zero, unavailable(r.api, garbage("not the JSON of an answer"))
 	}
-	if status.Code != 0 {
-		return zero, newError(r.api, status.Code, status.Msg, r.hide)
+	if said.Code != 0 {
+		return zero, newError(r.api, said.Code, said.Msg, r.hide)
 	}
-	if json.Unmarshal(body, &a) != nil {
+	if err != nil {
 		return zero, unavailable(r.api, garbage("not the JSON of this answer"))
 	}
 	if err := check(a); err != nil {
@@ -81,19 +91,13 @@ func (c *Client) send(ctx context.Context, r request) ([]byte, error) {
 	if err != nil {
 		return nil, cause(err)
 	}
-	resp, err := c.http.RoundTrip(req)
-	if err != nil {
+	status, body, err := c.http.roundTrip(ctx, req)
+	switch {
+	case err != nil:
 		return nil, cause(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d", resp.StatusCode)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return nil, cause(err)
-	}
-	if len(body) > maxBody {
+	case status != http.StatusOK:
+		return nil, fmt.Errorf("status %d", status)
+	case len(body) > maxBody:
 		return nil, garbage("more than 64 KiB")
 	}
 	return body, nil
@@ -106,29 +110,20 @@ func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, erro
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
 	}
-	var body []byte
-	if r.body != nil {
-		var err error
-		if body, err = json.Marshal(r.body); err != nil {
-			return nil, err
-		}
+	if r.body == nil {
+		return http.NewRequestWithContext(ctx, r.method, target, nil)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target, once{bytes.NewReader(body)})
+	body, err := json.Marshal(r.body)
 	if err != nil {
 		return nil, err
 	}
-	if r.body != nil {
-		req.ContentLength = int64(len(body))
-		req.Header.Set("Content-Type", "application/json")
+	req, err := http.NewRequestWithContext(ctx, r.method, target, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
+	req.Header.Set("Content-Type", "application/json")
 	return req, nil
 }
-
-// once is a body that net/http cannot send a second time. It would silently
-// repeat a GET, and a POST of which it wrote nothing yet, when a reused
-// connection dies; jscode2session is a GET that spends a code. Of an empty body
-// nothing is sent.
-type once struct{ io.Reader }
 
 var (
 	errBroken  = errors.New("no HTTP answer")

@@ -173,9 +173,9 @@ func TestCodeIsSentOnce(t *testing.T) {
 	}
 }
 
-// net/http sends a GET again by itself if a reused connection dies before the
-// answer begins.
-func TestNetHTTPDoesNotRepeatLogin(t *testing.T) {
+// A login is not made again when a reused connection dies before the answer
+// begins, as net/http's Transport would.
+func TestDeadConnectionRepeatsNoLogin(t *testing.T) {
 	w := newWorld(t, 0, nil)
 	for range 3 {
 		w.client.Code2Session(context.Background(), app, w.sandbox.LoginCode(app.ID, "alice"))

@@ -1,10 +1,8 @@
 package wechat
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,12 +16,11 @@ type saying struct {
 	body   []byte
 }
 
-func (s saying) RoundTrip(r *http.Request) (*http.Response, error) {
-	status, body := s.status, s.body
+func (s saying) roundTrip(_ context.Context, r *http.Request) (int, []byte, error) {
 	if strings.HasSuffix(r.URL.Path, "stable_token") {
-		status, body = http.StatusOK, []byte(`{"access_token":"planted-token","expires_in":7200}`)
+		return http.StatusOK, []byte(`{"access_token":"planted-token","expires_in":7200}`), nil
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, nil
+	return s.status, s.body, nil
 }
 
 // Whatever WeChat answers, a caller gets a well-formed session or number, or one

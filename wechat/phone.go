@@ -85,6 +85,7 @@ func (c *Client) phoneWith(ctx context.Context, app userpool.App, token, openID,
 
 // phoneAnswer is WeChat's answer to getuserphonenumber.
 type phoneAnswer struct {
+	status
 	Info phoneInfo `json:"phone_info"`
 }
 

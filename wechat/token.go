@@ -122,6 +122,7 @@ func (c *Client) dropToken(app userpool.App, rejected string) {
 
 // accessToken is WeChat's answer to stable_token.
 type accessToken struct {
+	status
 	Token     string `json:"access_token"`
 	ExpiresIn int64  `json:"expires_in"` // seconds
 }

@@ -22,9 +22,7 @@ package wechat
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -79,7 +77,7 @@ type Client struct {
 	now     func() time.Time
 	observe func(api, result string, took time.Duration)
 
-	http     http.RoundTripper // follows no redirect
+	http     transport
 	tokens   tokens
 	inFlight inFlight
 }
@@ -93,7 +91,7 @@ func New(cfg Config) *Client {
 		timeout: cfg.Timeout,
 		now:     cfg.Now,
 		observe: cfg.Observe,
-		http:    newTransport(),
+		http:    &conns{keep: idleTimeout},
 	}
 	if c.baseURL == "" {
 		c.baseURL = DefaultBaseURL
@@ -110,23 +108,10 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// newTransport returns a transport without a proxy from the environment, which
-// would be told URLs with the AppSecret where BaseURL is plain http.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    connectTimeout,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxBody,
-		MaxIdleConnsPerHost:    maxInFlight,
-		IdleConnTimeout:        idleTimeout,
-	}
-}
-
 // session is WeChat's answer to jscode2session. It leaves session_key out: we
 // need it for nothing, and it must not reach anybody.
 type session struct {
+	status
 	OpenID  string `json:"openid"`
 	UnionID string `json:"unionid"`
 }
@@ -160,7 +145,7 @@ func (c *Client) Code2Session(ctx context.Context, app userpool.App, code string
 		}
 		return nil
 	})
-	return userpool.Session(s), err
+	return userpool.Session{OpenID: s.OpenID, UnionID: s.UnionID}, err
 }
 
 // maxID bounds openid and unionid. Openids are seen with 28 characters; no page

@@ -1,6 +1,6 @@
 // Package admin is the operator's API, contract section 5: pools with their
-// settings and secrets, the users of a pool, and the audit trail. It is served on the admin
-// listener only and asks for the admin token.
+// settings and secrets, the users of a pool, the audit trail, and backups. It is
+// served on the admin listener only and asks for the admin token.
 package admin
 
 import (
@@ -8,8 +8,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +46,9 @@ type Config struct {
 	Events audit.Store
 	// Failures counts calls without the token.
 	Failures *audit.Tally
+	// Backup returns a copy of the store, which is gone when it is closed.
+	Backup func(context.Context) (*os.File, error)
+	Log    *slog.Logger
 }
 
 // API is the handlers.
@@ -55,6 +60,8 @@ type API struct {
 	failures *userpool.Limiter[netip.Addr]
 	events   audit.Store
 	failed   *audit.Tally
+	backup   func(context.Context) (*os.File, error)
+	log      *slog.Logger
 }
 
 // New returns an API.
@@ -62,7 +69,7 @@ func New(c Config) *API {
 	return &API{
 		pools: c.Pools, tokens: c.Tokens, token: sha256.Sum256([]byte(c.Token)), now: c.Now,
 		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
-		events:   c.Events, failed: c.Failures,
+		events:   c.Events, failed: c.Failures, backup: c.Backup, log: c.Log,
 	}
 }
 

@@ -4,6 +4,7 @@ package bridgetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,6 +24,7 @@ import (
 
 	"app2wxapp/bridge"
 	"app2wxapp/store"
+	"app2wxapp/store/move"
 	"app2wxapp/userpool"
 	"app2wxapp/wechat"
 	"app2wxapp/wechat/sandbox"
@@ -52,7 +55,11 @@ type Bridge struct {
 	weixin        string
 	options       []Option
 	public, admin *handler
+	restored      int // how often
 }
+
+// key is the store's encryption key.
+var key = [32]byte{7}
 
 // handler is the one that answers now.
 type handler struct{ atomic.Pointer[http.Handler] }
@@ -102,7 +109,7 @@ func (b *Bridge) start() {
 	b.t.Helper()
 	log := slog.New(slog.NewJSONHandler(b.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	reg := prometheus.NewRegistry()
-	st, err := store.Open(store.Config{URL: "bolt:" + b.StorePath, Key: [32]byte{7}, Log: log, Reg: reg})
+	st, err := store.Open(store.Config{URL: "bolt:" + b.StorePath, Key: key, Log: log, Reg: reg})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -110,6 +117,7 @@ func (b *Bridge) start() {
 		Store:         st,
 		WeChat:        wechat.New(wechat.Config{BaseURL: b.weixin, Timeout: 5 * time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
 		WeChatTimeout: 5 * time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
+		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, st, key, b.Clock.Now()) },
 	}
 	for _, o := range b.options {
 		o(&c)
@@ -126,6 +134,26 @@ func (b *Bridge) start() {
 func (b *Bridge) Restart() {
 	b.t.Helper()
 	if err := b.Store.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.start()
+}
+
+// Restore makes the store anew from a backup, and restarts.
+func (b *Bridge) Restore(backup string) {
+	b.t.Helper()
+	if err := b.Store.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.restored++
+	folder := filepath.Dir(b.StorePath)
+	file := filepath.Join(folder, fmt.Sprint("backup-", b.restored))
+	if err := os.WriteFile(file, []byte(backup), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	b.StorePath = filepath.Join(folder, fmt.Sprintf("store-%d.db", b.restored))
+	_, err := store.Restore(context.Background(), file, store.Config{URL: "bolt:" + b.StorePath, Key: key, Now: b.Clock.Now}, func(move.Progress) {})
+	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.start()

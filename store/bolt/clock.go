@@ -57,7 +57,7 @@ func (s *Store) watchClock() error {
 		if mark, err = t.clock(); err != nil || !putBack(now, mark) {
 			return err // or another caller was first
 		}
-		var epoch [16]byte
+		var epoch [epochSize]byte
 		rand.Read(epoch[:])
 		t.OnCommit(func() {
 			s.dbMu.Lock() // those who read look at the epoch, too

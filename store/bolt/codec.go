@@ -75,33 +75,74 @@ type ticketRecord struct {
 	addr       netip.Addr // who redeemed it
 }
 
+// A ticket's record begins with its format. What was written before there was
+// one begins with the length of a pool's id, which is not 0.
+const ticketFormat = 0
+
+// epochSize is how much of the store's epoch stands in each ticket. Stores have
+// epochs of that size; older ones have longer ones, of which it is the beginning.
+const epochSize = 8
+
+func shortEpoch(s string) string { return s[:min(len(s), epochSize)] }
+
+// redeemedSize is what a redemption adds to a record, with an IPv6 address and
+// without an Idempotency-Key. A fresh ticket has room for it, so that a
+// redemption changes no size: tickets lie on full pages, which would split.
+const redeemedSize = 2*6 + 17 + 17
+
 // encode returns the record, in buf's memory if that is large enough.
 func (t ticketRecord) encode(buf []byte) []byte {
-	e := record.Encoder(buf[:0])
-	e.Text(t.PoolID)
-	e.Text(t.UserID)
-	e.Text(t.AppID)
-	e.Text(t.SourceApp)
+	e := append(record.Encoder(buf[:0]), ticketFormat)
+	e.ID(t.PoolID)
+	e.ID(t.UserID)
+	e.ID(t.AppID)
+	e.ID(t.SourceApp)
 	e.Text(t.Challenge)
 	e.Time(t.ExpiresAt)
 	e.Text(t.epoch)
 	e.Flag(t.void)
-	e.Time(t.redeemedAt)
-	e.Text(t.jti)
-	e.Time(t.tokenEnd)
-	e.Text(t.idem)
-	e.Text(t.answer)
 	e.Flag(t.revoked)
+	fresh := len(e)
+	e.Time(t.redeemedAt)
+	e.ID(t.jti)
+	e.Time(t.tokenEnd)
 	e.Bytes(t.addr.AsSlice())
+	if t.idem != "" {
+		e.Text(t.idem)
+		e.Text(t.answer)
+	}
+	e.Room(fresh + redeemedSize)
 	return e
 }
 
 func decodeTicket(key ticket.Key, rec string) (ticketRecord, error) {
+	if len(rec) > 0 && rec[0] != ticketFormat {
+		return decodeFirstTicket(key, rec)
+	}
+	d := record.NewDecoder(rec)
+	d.Num() // the format
+	t := ticketRecord{Ticket: ticket.Ticket{
+		Key: key, PoolID: d.ID(), UserID: d.ID(), AppID: d.ID(), SourceApp: d.ID(), Challenge: d.Text(), ExpiresAt: d.Time(),
+	}}
+	t.epoch = d.Text()
+	t.void = d.Flag()
+	t.revoked = d.Flag()
+	t.redeemedAt = d.Time()
+	t.jti = d.ID()
+	t.tokenEnd = d.Time()
+	t.addr = d.Addr()
+	t.idem = d.Text()
+	t.answer = d.Text()
+	return t, d.Err
+}
+
+// decodeFirstTicket reads a record from before there was a format.
+func decodeFirstTicket(key ticket.Key, rec string) (ticketRecord, error) {
 	d := record.NewDecoder(rec)
 	t := ticketRecord{Ticket: ticket.Ticket{
 		Key: key, PoolID: d.Text(), UserID: d.Text(), AppID: d.Text(), SourceApp: d.Text(), Challenge: d.Text(), ExpiresAt: d.Time(),
 	}}
-	t.epoch = d.Text()
+	t.epoch = shortEpoch(d.Text())
 	t.void = d.Flag()
 	t.redeemedAt = d.Time()
 	t.jti = d.Text()

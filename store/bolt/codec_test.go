@@ -66,17 +66,31 @@ func drawBytes(t *rapid.T, name string) string {
 	return string(rapid.SliceOf(rapid.Byte()).Draw(t, name))
 }
 
+// drawID draws an id of any form, and what nearly is one.
+func drawID(t *rapid.T, name string) string {
+	return rapid.OneOf(
+		rapid.String(),
+		rapid.StringMatching(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`),
+		rapid.StringMatching(`[0-9A-Fa-f-]{36}`),
+		rapid.StringMatching(`(wx)?([0-9a-f]{2}){0,40}[0-9a-fA-F]?`),
+	).Draw(t, name)
+}
+
 func drawTicket(t *rapid.T) ticketRecord {
 	text := rapid.String()
-	return ticketRecord{
+	r := ticketRecord{
 		Ticket: ticket.Ticket{
-			Key: drawKey(t), PoolID: text.Draw(t, "pool"), UserID: text.Draw(t, "user"), AppID: text.Draw(t, "app"),
-			SourceApp: text.Draw(t, "source"), Challenge: text.Draw(t, "challenge"), ExpiresAt: drawTime(t, "expires"),
+			Key: drawKey(t), PoolID: drawID(t, "pool"), UserID: drawID(t, "user"), AppID: drawID(t, "app"),
+			SourceApp: drawID(t, "source"), Challenge: text.Draw(t, "challenge"), ExpiresAt: drawTime(t, "expires"),
 		},
-		epoch: drawBytes(t, "epoch"), void: rapid.Bool().Draw(t, "void"), redeemedAt: drawTime(t, "redeemed"), jti: text.Draw(t, "jti"),
+		epoch: drawBytes(t, "epoch"), void: rapid.Bool().Draw(t, "void"), redeemedAt: drawTime(t, "redeemed"), jti: drawID(t, "jti"),
 		tokenEnd: drawTime(t, "token end"), idem: drawBytes(t, "idem"), answer: drawBytes(t, "answer"), revoked: rapid.Bool().Draw(t, "revoked"),
 		addr: drawAddr(t),
 	}
+	if r.idem == "" {
+		r.answer = ""
+	}
+	return r
 }
 
 func TestCodecRoundTrip(t *testing.T) {
@@ -125,6 +139,39 @@ func TestCodecTruncated(t *testing.T) {
 	})
 }
 
+// A redemption changes no record's size, so that no page splits.
+func TestRedemptionFits(t *testing.T) {
+	for _, addr := range []string{"203.0.113.7", "2001:db8::7"} {
+		r := ticketRecord{Ticket: ticket.Ticket{
+			PoolID: "62656e63686265636e632e2e", UserID: "0193ffff-ffff-7fff-bfff-ffffffffffff", AppID: "wx62656e6368626e63", ExpiresAt: t0,
+		}, epoch: "12345678"}
+		fresh := len(r.encode(nil))
+		r.redeemedAt, r.tokenEnd = t0, t0.Add(14*24*time.Hour)
+		r.jti, r.addr, r.revoked, r.void = "0194ffff-ffff-7fff-bfff-ffffffffffff", netip.MustParseAddr(addr), true, true
+		if redeemed := len(r.encode(nil)); redeemed != fresh || fresh > 110 {
+			t.Errorf("by %s: %d bytes, then %d, want the same and at most 110", addr, fresh, redeemed)
+		}
+	}
+}
+
+// What a program wrote that knew no format is read.
+func TestFirstTicketRecord(t *testing.T) {
+	want := ticketRecord{
+		Ticket: ticket.Ticket{
+			Key: testTicket("a", 1).Key, PoolID: "pool", UserID: "0193ffff-ffff-7fff-bfff-ffffffffffff", AppID: "wx1", SourceApp: "wx2",
+			Challenge: "ch", ExpiresAt: time.UnixMilli(1_700_000_120_000).UTC(),
+		},
+		epoch: "01234567", void: true, redeemedAt: time.UnixMilli(1_700_000_001_000).UTC(), jti: "jti-1",
+		tokenEnd: time.UnixMilli(1_701_000_000_000).UTC(), idem: "i", answer: "an", revoked: true, addr: netip.MustParseAddr("203.0.113.7"),
+	}
+	const rec = "\x04pool" + "\x240193ffff-ffff-7fff-bfff-ffffffffffff" + "\x03wx1" + "\x03wx2" + "\x02ch" + "\xc0\xf9\x9c\xff\xbc\x31" +
+		"\x100123456789abcdef" + "\x01" + "\xe8\xd7\x95\xff\xbc\x31" + "\x05jti-1" + "\x80\xe4\x80\xdc\xc0\x31" +
+		"\x01i" + "\x02an" + "\x01" + "\x04\xcb\x00\x71\x07"
+	if got, err := decodeTicket(want.Key, rec); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
 func TestCodecRefuses(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"text longer than the record":  {5, 'a'},
@@ -145,6 +192,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(record.EncodeUser(testUser("a")))
 	f.Add(access{live: []liveTicket{{testTicket("a", 1).Key, t0}}}.encode(nil))
 	f.Add(ticketRecord{Ticket: testTicket("a", 1), epoch: "\x01", idem: "\x02"}.encode(nil))
+	f.Add([]byte("\x01p\x01u\x03wx1\x00\x00\x00\x0e0123456789abcd")) // of no format
 	f.Add([]byte(encodeAnswer(testUser("a"))))
 	f.Add([]byte{0, 200, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {

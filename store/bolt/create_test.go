@@ -44,7 +44,7 @@ func TestCreate(t *testing.T) {
 // Two stores do not share keys, nor tickets.
 func TestEveryStoreHasItsKeys(t *testing.T) {
 	a, b := open(t, newPath(t)), open(t, newPath(t))
-	if a.keys.Record == b.keys.Record || a.keys.Index == b.keys.Index || a.keys.Record == a.keys.Index || string(a.epoch) == string(b.epoch) || len(a.epoch) != 16 {
+	if a.keys.Record == b.keys.Record || a.keys.Index == b.keys.Index || a.keys.Record == a.keys.Index || string(a.epoch) == string(b.epoch) || len(a.epoch) != epochSize {
 		t.Error("stores share keys or epochs")
 	}
 }

@@ -42,11 +42,18 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 		return err
 	}
 	return s.update(func(t *tx) error {
-		a, err := t.access(created.PoolID, created.UserID)
+		a, err := t.writtenAccess(created.PoolID, created.UserID)
 		if err != nil {
 			return err
 		}
-		a.live = slices.DeleteFunc(a.live, func(l liveTicket) bool { return !now.Before(l.expiresAt) })
+		ended := func(l liveTicket) bool { return !now.Before(l.expiresAt) }
+		if len(a.live) >= ticket.MaxLive || slices.ContainsFunc(a.live, ended) {
+			// Only now has somebody to look which of them were logins.
+			if err := t.countLogins(&a); err != nil {
+				return err
+			}
+			a.live = slices.DeleteFunc(a.live, ended)
+		}
 		for len(a.live) >= ticket.MaxLive {
 			if err := t.void(a.live[0].key); err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"app2wxapp/audit"
 	"app2wxapp/store/record"
@@ -19,6 +20,12 @@ var errNoUser = errors.New("another record names a user who is not there")
 func (t *tx) userKey(poolID, userID string) []byte {
 	t.key = append(append(append(t.key[:0], poolID...), '/'), userID...)
 	return t.key
+}
+
+// splitUserKey is the reverse of userKey.
+func splitUserKey(key string) (poolID, userID string) {
+	poolID, userID, _ = strings.Cut(key, "/")
+	return poolID, userID
 }
 
 // access returns the user's access as it is now, with the logins of the tickets
@@ -84,9 +91,24 @@ func (t *tx) user(poolID, userID string) (userpool.User, error) {
 	return u, nil
 }
 
-// indexed returns the user whom an index entry names, nil if there is no entry.
-// That may be one who was found already, or nil.
-func (t *tx) indexed(bucket string, key []byte, poolID string, found *userpool.User) (*userpool.User, error) {
+// person returns the user with the logins that were counted when their access
+// was written, or userpool.ErrUserNotFound.
+func (t *tx) person(poolID, userID string) (userpool.User, error) {
+	u, err := t.profile(poolID, userID)
+	if err != nil {
+		return userpool.User{}, err
+	}
+	a, err := t.writtenAccess(poolID, userID)
+	if err != nil {
+		return userpool.User{}, err
+	}
+	a.of(&u)
+	return u, nil
+}
+
+// indexed returns the user whom an index entry names, as read reads them, nil if
+// there is no entry. That may be one who was found already, or nil.
+func (t *tx) indexed(bucket string, key []byte, poolID string, read reading, found *userpool.User) (*userpool.User, error) {
 	id, ok, err := t.get(bucket, key)
 	if err != nil || !ok {
 		return nil, err
@@ -94,7 +116,7 @@ func (t *tx) indexed(bucket string, key []byte, poolID string, found *userpool.U
 	if found != nil && found.ID == id {
 		return found, nil
 	}
-	u, err := t.user(poolID, id)
+	u, err := read(poolID, id)
 	if errors.Is(err, userpool.ErrUserNotFound) {
 		return nil, corrupt(bucket, errNoUser)
 	}
@@ -145,23 +167,30 @@ func (s *Store) entries(u userpool.User) []indexEntry {
 	return list
 }
 
+// reading is user or person.
+type reading func(poolID, userID string) (userpool.User, error)
+
 // find looks the keys up.
-func (t *tx) find(poolID string, k userpool.Keys) (m userpool.Matches, err error) {
+func (t *tx) find(poolID string, k userpool.Keys, read reading) (m userpool.Matches, err error) {
 	if k.UnionID != "" {
 		e := t.s.unionEntry(poolID, k.UnionID)
-		if m.ByUnionID, err = t.indexed(e.bucket, e.key, poolID, nil); err != nil {
+		if m.ByUnionID, err = t.indexed(e.bucket, e.key, poolID, read, nil); err != nil {
 			return m, err
 		}
 	}
-	if k.Identity.OpenID != "" {
+	switch {
+	case k.Identity.OpenID == "":
+	case m.ByUnionID != nil && slices.Contains(m.ByUnionID.Identities, k.Identity):
+		m.ByIdentity = m.ByUnionID // the index says the same of each of a user's
+	default:
 		e := t.s.openEntry(poolID, k.Identity)
-		if m.ByIdentity, err = t.indexed(e.bucket, e.key, poolID, m.ByUnionID); err != nil {
+		if m.ByIdentity, err = t.indexed(e.bucket, e.key, poolID, read, m.ByUnionID); err != nil {
 			return m, err
 		}
 	}
 	if k.Username != "" {
 		e := t.s.nameEntry(poolID, k.Username)
-		if m.ByUsername, err = t.indexed(e.bucket, e.key, poolID, m.ByIdentity); err != nil {
+		if m.ByUsername, err = t.indexed(e.bucket, e.key, poolID, read, m.ByIdentity); err != nil {
 			return m, err
 		}
 	}
@@ -169,7 +198,7 @@ func (t *tx) find(poolID string, k userpool.Keys) (m userpool.Matches, err error
 		prefix := t.s.phonePrefix(poolID, k.Phone)
 		c := t.Bucket([]byte(bucketPhones)).Cursor()
 		for key, _ := c.Seek(prefix); bytes.HasPrefix(key, prefix) && len(m.ByPhone) < 2; key, _ = c.Next() {
-			u, err := t.indexed(bucketPhones, key, poolID, m.ByIdentity)
+			u, err := t.indexed(bucketPhones, key, poolID, read, m.ByIdentity)
 			if err != nil {
 				return m, err
 			}
@@ -237,7 +266,7 @@ func (s *Store) User(_ context.Context, poolID, id string) (u userpool.User, err
 // FindUsers implements userpool.Store.
 func (s *Store) FindUsers(_ context.Context, poolID string, k userpool.Keys) (m userpool.Matches, err error) {
 	err = s.view(func(t *tx) error {
-		m, err = t.find(poolID, k)
+		m, err = t.find(poolID, k, t.person)
 		return err
 	})
 	return m, err
@@ -263,7 +292,7 @@ func (s *Store) CreateUser(_ context.Context, u userpool.User) error {
 // PutUser implements userpool.Store.
 func (s *Store) PutUser(_ context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (u userpool.User, err error) {
 	err = s.update(func(t *tx) error {
-		m, err := t.find(poolID, k)
+		m, err := t.find(poolID, k, t.user)
 		if err != nil {
 			return err
 		}

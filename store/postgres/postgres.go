@@ -116,6 +116,9 @@ func Open(c Config) (_ *Store, err error) {
 	if err := migrate(start, pc, o); err != nil {
 		return nil, err
 	}
+	if err := s.whole(start); err != nil {
+		return nil, err
+	}
 	if err := s.unlock(start, c.Key); err != nil {
 		return nil, err
 	}
@@ -169,17 +172,24 @@ const recordKeyID = 1
 
 // unlock reads the data keys, and makes them in an empty database.
 func (s *Store) unlock(ctx context.Context, key [32]byte) error {
-	master, place, fresh := seal.New(0, key), []byte("keys"), seal.NewDataKeys()
 	_, err := s.pool.Exec(ctx, `INSERT INTO meta (keys, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
-		master.Seal(nil, "meta", place, fresh.Marshal()), newEpoch())
+		seal.New(0, key).Seal(nil, "meta", placeKeys, seal.NewDataKeys().Marshal()), newEpoch())
 	if err != nil {
 		return err
 	}
+	return s.readKeys(ctx, key)
+}
+
+// placeKeys is the key that the data keys are sealed with, in the table meta.
+var placeKeys = []byte("keys")
+
+// readKeys opens the data keys.
+func (s *Store) readKeys(ctx context.Context, key [32]byte) error {
 	var sealed []byte
 	if err := s.pool.QueryRow(ctx, `SELECT keys FROM meta`).Scan(&sealed); err != nil {
 		return err
 	}
-	plain, err := master.Open(nil, "meta", place, sealed)
+	plain, err := seal.New(0, key).Open(nil, "meta", placeKeys, sealed)
 	if err != nil {
 		return errors.New("the encryption key is not this store's; give the key that it was made with (encryption.key)")
 	}

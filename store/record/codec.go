@@ -38,6 +38,14 @@ func (e *Encoder) Time(t time.Time) {
 	}
 }
 
+// Room appends zero bytes until the record has the size. They come last, and
+// read as the zero values of fields to come.
+func (e *Encoder) Room(size int) {
+	for len(*e) < size {
+		*e = append(*e, 0)
+	}
+}
+
 // Decoder reads the values of a record in the order in which they were written.
 type Decoder struct {
 	rest string
@@ -47,6 +55,9 @@ type Decoder struct {
 
 // NewDecoder returns a Decoder of the record.
 func NewDecoder(record string) Decoder { return Decoder{rest: record} }
+
+// More tells whether anything is left, and Err nil.
+func (d *Decoder) More() bool { return d.Err == nil && len(d.rest) > 0 }
 
 func (d *Decoder) Num() uint64 {
 	if len(d.rest) == 0 || d.Err != nil {
@@ -61,8 +72,9 @@ func (d *Decoder) Num() uint64 {
 	return n
 }
 
-func (d *Decoder) Text() string {
-	n := d.Num()
+func (d *Decoder) Text() string { return d.take(d.Num()) }
+
+func (d *Decoder) take(n uint64) string {
 	if n > uint64(len(d.rest)) {
 		d.Err = errShort
 		return ""
