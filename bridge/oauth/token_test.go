@@ -314,6 +314,7 @@ func TestRefusedRefresh(t *testing.T) {
 		{"no secret", []string{"client_id", p.ID, "grant_type", "refresh_token", "refresh_token", got.RefreshToken}, 401, "invalid_client"},
 		{"wrong secret", []string{"client_id", p.ID, "client_secret", "x", "grant_type", "refresh_token", "refresh_token", got.RefreshToken}, 401, "invalid_client"},
 		{"another pool", refreshing(other, got.RefreshToken), 400, "invalid_grant"},
+		{"another pool, more scope", refreshing(other, got.RefreshToken, "scope", "phone"), 400, "invalid_grant"},
 		{"more scope", refreshing(p, got.RefreshToken, "scope", "openid phone"), 400, "invalid_scope"},
 		{"malformed scope", refreshing(p, got.RefreshToken, "scope", "openid  profile"), 400, "invalid_scope"},
 		{"no refresh token", client(p, "grant_type", "refresh_token"), 400, "invalid_request"},
