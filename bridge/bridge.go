@@ -22,6 +22,7 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/bridge/admin"
+	"app2wxapp/bridge/casdoor"
 	"app2wxapp/bridge/oauth"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
@@ -65,6 +66,7 @@ type Server struct {
 	oauth    *oauth.API
 	limits   *userpool.Limits
 	now      func() time.Time
+	casdoor  *casdoor.API
 	store    Store
 	room     *room
 	log      *slog.Logger
@@ -97,6 +99,7 @@ func New(c Config) *Server {
 		log:     c.Log,
 		metrics: newMetrics(c.Reg, c.Version),
 	}
+	s.casdoor = casdoor.New(casdoor.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
 	s.oauth = oauth.New(oauth.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{

@@ -50,7 +50,7 @@ func (c Claims) JTI() string {
 //   - ErrExpired from exp on, if nothing else is wrong with its claims,
 //   - ErrInvalid for one that is of another kind, that this server did not
 //     issue, that was revoked, whose session has ended, or whose user is gone,
-//     blocked, or has since been signed out,
+//     blocked (then userpool.ErrBlocked, too), or has since been signed out,
 //   - and the store's error, wrapped, if the store cannot tell.
 //
 // An Authing token without iss, sub, aud and jti is one that Authing made with
@@ -182,7 +182,7 @@ func (s *Service) checkStanding(ctx context.Context, t unverified) error {
 	case err != nil:
 		return fmt.Errorf("verify token: %w", err)
 	case user.Blocked:
-		return invalid("the user is blocked")
+		return fmt.Errorf("%w: %w", ErrInvalid, userpool.ErrBlocked)
 	case madeAt <= user.NotBefore.UnixMilli():
 		return invalid("the user was signed out since")
 	}

@@ -280,6 +280,21 @@ func (s *Service) User(ctx context.Context, poolID, id string) (User, error) {
 	return u, s.whichMissing(ctx, poolID, err)
 }
 
+// UserByName returns the pool's user with that username, or ErrUserNotFound.
+func (s *Service) UserByName(ctx context.Context, poolID, name string) (User, error) {
+	if !ValidID(poolID) || !validUsername(name) {
+		return User{}, ErrUserNotFound
+	}
+	m, err := s.store.FindUsers(ctx, poolID, Keys{Username: name})
+	if err != nil {
+		return User{}, err
+	}
+	if m.ByUsername == nil {
+		return User{}, ErrUserNotFound
+	}
+	return *m.ByUsername, nil
+}
+
 // whichMissing turns the error of a user who is not there into that of the pool,
 // if it is the pool that is not there.
 func (s *Service) whichMissing(ctx context.Context, poolID string, err error) error {

@@ -27,6 +27,13 @@ type Login struct {
 	PhoneCode string // of the phone button, "" if the user was not asked
 	Profile   Profile
 	SourceApp string // AppID of the app that launched the mini program, "" if unknown
+
+	// Newcomer is Profile for a user who is made; it fills nothing of others.
+	Newcomer Profile
+	// Named gives a user who has no username one: Username, unless that is taken
+	// or cannot be chosen, else "wechat-" and the openid.
+	Named    bool
+	Username string
 }
 
 // SignIn asks WeChat who the codes stand for and returns that user of the pool,
@@ -48,14 +55,27 @@ func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) 
 	if err != nil {
 		return User{}, err
 	}
-	found, err := s.store.FindUsers(ctx, pool.ID, in.keys)
+	u, err := s.admit(ctx, in)
+	for err == errNextName && in.nextName() {
+		u, err = s.admit(ctx, in)
+	}
+	if err != nil {
+		return User{}, err
+	}
+	in.report(s)
+	return u, nil
+}
+
+// admit lets in whom the keys find, or whom resolve makes.
+func (s *Service) admit(ctx context.Context, in *signIn) (User, error) {
+	found, err := s.store.FindUsers(ctx, in.pool.ID, in.keys)
 	if err != nil {
 		return User{}, err
 	}
 	u, err := in.resolve(found)
 	switch {
 	case err == nil:
-		u, err = s.store.PutUser(ctx, pool.ID, in.keys, func(m Matches) (User, audit.Event, error) {
+		u, err = s.store.PutUser(ctx, in.pool.ID, in.keys, func(m Matches) (User, audit.Event, error) {
 			u, err := in.resolve(m)
 			return u, in.event(audit.By(ctx)), err
 		})
@@ -65,11 +85,7 @@ func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) 
 	if errors.Is(err, ErrUnchanged) { // somebody stored the same in between
 		u, err = in.user, nil
 	}
-	if err != nil {
-		return User{}, err
-	}
-	in.report(s)
-	return u, nil
+	return u, err
 }
 
 func (l Login) validate() error {
@@ -81,6 +97,9 @@ func (l Login) validate() error {
 	}
 	if len(l.PhoneCode) > maxCode {
 		return Invalid("phoneCode", "is too long", "过长")
+	}
+	if err := l.Newcomer.validate(); err != nil {
+		return err
 	}
 	return l.Profile.validate()
 }
@@ -108,6 +127,26 @@ func (p Profile) validate() error {
 	return nil
 }
 
+// Usable returns the profile without what cannot be kept. It is for clients who
+// expect to get in whatever they say of themselves.
+func (p Profile) Usable() Profile {
+	for _, f := range []struct {
+		value *string
+		alone Profile
+	}{
+		{&p.Nickname, Profile{Nickname: p.Nickname}}, {&p.AvatarURL, Profile{AvatarURL: p.AvatarURL}}, {&p.Language, Profile{Language: p.Language}},
+		{&p.City, Profile{City: p.City}}, {&p.Province, Profile{Province: p.Province}}, {&p.Country, Profile{Country: p.Country}},
+	} {
+		if f.alone.validate() != nil {
+			*f.value = ""
+		}
+	}
+	if (Profile{Gender: p.Gender}).validate() != nil {
+		p.Gender = 0
+	}
+	return p
+}
+
 // askWeChat spends the codes. The login code goes first: if it is refused the
 // phone code, which cost the user a tap and the operator money, is still good.
 func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, error) {
@@ -123,8 +162,11 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 		return nil, err
 	}
 	in := &signIn{
-		pool: pool, profile: l.Profile, now: now,
+		pool: pool, profile: l.Profile, newcomer: l.Newcomer, now: now, id: NewID(now),
 		keys: Keys{UnionID: session.UnionID, Identity: Identity{AppID: app.ID, OpenID: session.OpenID}},
+	}
+	if l.Named {
+		in.name(l.Username)
 	}
 	if l.PhoneCode == "" {
 		return in, nil
@@ -145,6 +187,11 @@ type signIn struct {
 	keys    Keys
 	profile Profile
 	now     time.Time
+
+	newcomer Profile
+	id       string   // of a user who is made
+	named    bool     // the user must have a username
+	names    []string // which it may be, the best last, without those that are taken
 
 	// What resolve found; each call of it sets them anew.
 	user         User   // the one who signs in
@@ -168,7 +215,7 @@ func (in *signIn) resolve(m Matches) (User, error) {
 	}
 	changed := !known
 	if !known {
-		u = User{PoolID: in.pool.ID, ID: NewID(in.now), RegisterMethod: RegisterMethod, SignedUp: in.now}
+		u = User{PoolID: in.pool.ID, ID: in.id, RegisterMethod: RegisterMethod, SignedUp: in.now}
 	}
 	if union := in.keys.UnionID; union != "" && u.UnionID != union {
 		in.movedUnion = u.UnionID != ""
@@ -188,6 +235,15 @@ func (in *signIn) resolve(m Matches) (User, error) {
 	}
 	if u.Profile.fill(in.profile) {
 		changed = true
+	}
+	if !known {
+		u.Profile.fill(in.newcomer)
+	}
+	if in.named && u.Username == "" {
+		if in.keys.Username == "" || m.ByUsername != nil {
+			return User{}, errNextName
+		}
+		u.Username, changed = in.keys.Username, true
 	}
 	in.user = u
 	if !changed {
@@ -294,7 +350,7 @@ func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
 		return User{}, Invalid("id", "must be 1 to 64 of A-Z a-z 0-9 _ -", "必须为 1 到 64 个字符，只含 A-Z a-z 0-9 _ -")
 	}
 	if u.Phone != "" && !u.Phone.valid() {
-		return User{}, Invalid("phone", "must be in E.164, such as +8613800138000", "必须为 E.164 格式，例如 +8613800138000")
+		return User{}, invalidPhone
 	}
 	if u.UnionID != "" && !validCredential(u.UnionID) {
 		return User{}, Invalid("unionid", "must be printable ASCII", "必须为可打印的 ASCII 字符")
@@ -305,6 +361,12 @@ func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
 		}
 	}
 	if err := u.Profile.validate(); err != nil {
+		return User{}, err
+	}
+	if u.Username != "" && !validUsername(u.Username) {
+		return User{}, Invalid("username", "must be at most 255 bytes without spaces and slashes", "最多 255 字节，不能含空格和斜杠")
+	}
+	if err := validateAttributes(u.Attributes); err != nil {
 		return User{}, err
 	}
 	if u.RegisterMethod == "" {

@@ -70,6 +70,15 @@ func read(r *http.Request, f Fields, strict bool) error {
 	return d.decode(f, strict)
 }
 
+// ReadText is Read for JSON text that was read already, and must not be empty.
+func ReadText(b []byte, f Fields) error {
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	d.body.Reset()
+	d.body.Write(b)
+	return d.decode(f, false)
+}
+
 var decoders = sync.Pool{New: func() any { return &decoder{Decoder: new(jsontext.Decoder)} }}
 
 // ReadBody reads the request's body, and leaves it to be read again. It returns

@@ -18,8 +18,8 @@ import (
 // another store: by a line in kinds, or here.
 func TestEveryBucketIsMoved(t *testing.T) {
 	known := []string{
-		bucketAccess,                                // with its user
-		bucketUnionIDs, bucketOpenIDs, bucketPhones, // made anew of the users
+		bucketAccess,                                             // with its user
+		bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, // made anew of the users
 		bucketSessionEnds, // and of the sessions
 	}
 	for _, k := range kinds() {

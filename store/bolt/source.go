@@ -252,8 +252,12 @@ func (s *Source) Check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, bucket := range []string{bucketUnionIDs, bucketOpenIDs, bucketPhones} {
-			c := s.t.Bucket([]byte(bucket)).Cursor()
+		for _, bucket := range []string{bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames} {
+			b := s.t.Bucket([]byte(bucket))
+			if b == nil { // of an earlier version
+				continue
+			}
+			c := b.Cursor()
 			for k, v := c.First(); k != nil && ctx.Err() == nil; k, v = c.Next() {
 				id, err := s.t.open(bucket, k, v)
 				if err != nil {
