@@ -35,6 +35,7 @@ type Service struct {
 	log     *slog.Logger
 	timeout time.Duration
 	codes   *spentCodes
+	entries *Limiter[string] // by pool and user
 	metrics *Metrics
 
 	uses sync.Map // secret id → *secretUse
@@ -51,7 +52,7 @@ type secretUse struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, codes: newSpentCodes(), metrics: c.Metrics}
+	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, codes: newSpentCodes(), entries: NewLimiter[string](entriesPerMinute), metrics: c.Metrics}
 }
 
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must
