@@ -66,6 +66,7 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 const (
 	keyPool     = "pool"     // id of a pool that exists
 	keyEnvelope = "envelope" // true: errors as HTTP 200 in Authing's envelope
+	keyDialect  = "dialect"  // wire.Dialect in which errors are told, if not in our own
 	keyOutcome  = "outcome"  // slug of the error that was answered
 )
 

@@ -13,6 +13,8 @@
 //	phones        HMAC(pool, phone) + user id            user id
 //	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
 //	revoked       8 bytes of expiry + jti                empty
+//	sessions      session id                             session
+//	session_ends  8 bytes of expiry + session id         empty
 //	signing_keys  kid                                    private key, JSON
 //	meta          "audit"                                where the audit chain ends, JSON
 //	audit         event id                               event and SHA-256 of the row before, JSON
@@ -60,11 +62,14 @@ const (
 	bucketRevoked  = "revoked"
 	bucketKeys     = "signing_keys"
 	bucketAudit    = "audit"
+
+	bucketSessions    = "sessions"
+	bucketSessionEnds = "session_ends"
 )
 
 var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
-	bucketTickets, bucketRevoked, bucketKeys, bucketAudit,
+	bucketTickets, bucketRevoked, bucketKeys, bucketAudit, bucketSessions, bucketSessionEnds,
 }
 
 // lockTimeout is how long Open waits for another process to let go of the file.
@@ -271,7 +276,8 @@ func (t *tx) open(bucket string, key, record []byte) (string, error) {
 func (t *tx) put(bucket string, key, plain []byte) error {
 	t.writes++
 	b := t.Bucket([]byte(bucket))
-	if bucket == bucketTickets || bucket == bucketUsers || bucket == bucketAudit {
+	switch bucket {
+	case bucketTickets, bucketUsers, bucketAudit, bucketSessions, bucketSessionEnds:
 		b.FillPercent = 0.9 // keys grow with time: pages fill from the left
 	}
 	return b.Put(key, t.s.sealer.Seal(t.scratch, bucket, key, plain))

@@ -79,6 +79,12 @@ var questions = map[string][]question{
 		{"RedeemTicket, redeemed", func(s *Store) error { return second(s.RedeemTicket(ctx, attempt(testTicket("b", 1), "j"))) }},
 		{"SweepTickets", func(s *Store) error { return second(s.SweepTickets(ctx, t0.Add(15*time.Minute), 100)) }},
 	},
+	bucketSessions: {
+		{"Session", func(s *Store) error { return second(s.Session(ctx, "j-b")) }},
+		{"CreateSession", func(s *Store) error { return s.CreateSession(ctx, token.Session{ID: "j-b"}) }},
+		{"RotateSession", func(s *Store) error { return second(s.RotateSession(ctx, token.Rotation{SessionID: "j-b"})) }},
+		{"EndSession", func(s *Store) error { return s.EndSession(ctx, "p", "j-b") }},
+	},
 	bucketAudit: {{"Events", func(s *Store) error { _, _, err := s.Events(ctx, audit.Query{Limit: 1}); return err }}},
 	bucketKeys: {
 		{"SigningKeys", func(s *Store) error { return second(s.SigningKeys(ctx)) }},
@@ -112,7 +118,7 @@ func unavailable(t *testing.T, path, bucket string, except ...string) {
 		if !errors.Is(err, userpool.ErrUnavailable) {
 			t.Errorf("%s after damage in %s: got %v, want ErrUnavailable", q.name, bucket, err)
 		}
-		for _, not := range []error{userpool.ErrPoolNotFound, userpool.ErrUserNotFound, ticket.ErrInvalid} {
+		for _, not := range []error{userpool.ErrPoolNotFound, userpool.ErrUserNotFound, ticket.ErrInvalid, token.ErrSession} {
 			if errors.Is(err, not) {
 				t.Errorf("%s after damage in %s: %v", q.name, bucket, err)
 			}
@@ -239,8 +245,8 @@ func TestDamagedRevocationStillRevokes(t *testing.T) {
 	if revoked, err := s.TokenRevoked(ctx, "j-b", r.TokenExpiresAt); err != nil || !revoked {
 		t.Errorf("revoked %v, %v, want true", revoked, err)
 	}
-	if n, err := s.SweepTickets(ctx, r.TokenExpiresAt, 100); err != nil || n != 3 {
-		t.Errorf("swept %d, %v, want both tickets and the entry", n, err)
+	if n, err := s.SweepTickets(ctx, r.TokenExpiresAt, 100); err != nil || n != 4 {
+		t.Errorf("swept %d, %v, want both tickets, the entry, and the session that was not to begin", n, err)
 	}
 }
 

@@ -9,6 +9,7 @@
 //	access        user: what a login changes                last address
 //	tickets       6 bytes of time + SHA-256(ticket)         the answer to repeat
 //	revoked       token's end + jti
+//	sessions      session id
 //	signing_keys  kid                                       private key
 //	audit         event id                                  event and SHA-256 of the row before
 //	audit_end     the only one                              where the audit chain ends

@@ -65,6 +65,17 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"EventsSweep", testEventsSweep},
 		{"SigningKeys", testSigningKeys},
 		{"FirstSigningKeyRace", testFirstSigningKeyRace},
+		{"Sessions", testSessions},
+		{"SessionsRotate", testSessionsRotate},
+		{"SessionsRefusals", testSessionsRefusals},
+		{"SessionsReuse", testSessionsReuse},
+		{"SessionsRace", testSessionsRace},
+		{"SessionsOfUsers", testSessionsOfUsers},
+		{"SessionsOfReplay", testSessionsOfReplay},
+		{"SessionsOfReplayRace", testSessionsOfReplayRace},
+		{"SessionsEnd", testSessionsEnd},
+		{"SessionsSweep", testSessionsSweep},
+		{"RevokeToken", testRevokeToken},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
