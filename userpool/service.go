@@ -206,6 +206,20 @@ func (s *Service) Authenticate(pool Pool, secret string) (proved bool, err error
 	return true, nil
 }
 
+// Prove returns the id of the pool's secret that a caller shows, where only a
+// secret will do: ErrSecretRequired for none, ErrSecretWrong for a wrong one.
+func (s *Service) Prove(pool Pool, secret string) (secretID string, err error) {
+	if secret == "" {
+		return "", ErrSecretRequired
+	}
+	i := match(pool.Secrets, secret)
+	if i < 0 {
+		return "", ErrSecretWrong
+	}
+	s.noteUse(pool.ID, pool.Secrets[i].ID)
+	return pool.Secrets[i].ID, nil
+}
+
 func (s *Service) noteUse(poolID, secretID string) {
 	now := s.now().UnixMilli()
 	u, ok := s.uses.Load(secretID)
