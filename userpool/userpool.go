@@ -2,8 +2,8 @@
 //
 // A Pool is a tenant: one mini program, its settings, its secrets and its
 // users. A User is one person in one pool, known by a WeChat unionid, by every
-// (AppID, openid) under which a mini program saw them, and by a verified phone
-// number. Nothing crosses pools: every lookup is by (pool, id).
+// (AppID, openid) under which a mini program saw them, by a verified phone
+// number, and by a username if they were given one. Nothing crosses pools: every lookup is by (pool, id).
 //
 // Service.SignIn turns a mini program's login code into a user:
 //
@@ -38,7 +38,7 @@ var (
 	ErrPoolNotFound   = errors.New("userpool: no such pool")
 	ErrPoolExists     = errors.New("userpool: a pool with this id exists")
 	ErrUserNotFound   = errors.New("userpool: no such user")
-	ErrUserExists     = errors.New("userpool: a user with this id, unionid or openid exists")
+	ErrUserExists     = errors.New("userpool: a user with this id, unionid, openid or username exists")
 	ErrSecretNotFound = errors.New("userpool: no such secret")
 	ErrSecretLimit    = errors.New("userpool: two live secrets already; delete one first")
 
@@ -171,6 +171,12 @@ type User struct {
 	Identities []Identity // the latest one last
 	Phone      Phone      // "" when none is known
 	Profile    Profile
+	// Username is what Casdoor calls a user's name: "" for none, unique in the
+	// pool. Once given it stays.
+	Username string
+	// Attributes are what users say of themselves besides Profile: names of
+	// AttributeNames, texts of at most 512 bytes, none of them empty.
+	Attributes map[string]string
 	// RegisterMethod is Authing's name of the way the user came.
 	RegisterMethod string
 	SignedUp       time.Time
@@ -201,18 +207,19 @@ type Logins struct {
 	Addr  netip.Addr
 }
 
-// Keys are the ways to find a user that a sign-in has. An empty one finds
-// nobody.
+// Keys are the ways to find a user. An empty one finds nobody.
 type Keys struct {
 	UnionID  string
 	Identity Identity
 	Phone    Phone
+	Username string
 }
 
 // Matches are the users whom Keys found; nil and empty mean nobody.
 type Matches struct {
 	ByUnionID  *User
 	ByIdentity *User
+	ByUsername *User
 	ByPhone    []User // phone numbers are not unique: two at most are returned
 }
 
@@ -242,7 +249,8 @@ type Store interface {
 	// FindUsers returns the pool's users whom the keys find.
 	FindUsers(ctx context.Context, poolID string, k Keys) (Matches, error)
 	// CreateUser stores a new user of an existing pool. It returns
-	// ErrUserExists if the id, the unionid or an identity is taken in the pool.
+	// ErrUserExists if the id, the unionid, an identity or the username is taken
+	// in the pool.
 	CreateUser(ctx context.Context, u User) error
 	// PutUser looks up the keys, asks resolve for the user to store, and stores
 	// it under its id and every key that it has, as one step. A resolved user

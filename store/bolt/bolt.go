@@ -11,6 +11,7 @@
 //	unionids      HMAC(pool, unionid)                    user id
 //	openids       HMAC(pool, AppID, openid)              user id
 //	phones        HMAC(pool, phone) + user id            user id
+//	usernames     HMAC(pool, username)                   user id
 //	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
 //	revoked       8 bytes of expiry + jti                empty
 //	sessions      session id                             session
@@ -58,6 +59,7 @@ const (
 	bucketUnionIDs = "unionids"
 	bucketOpenIDs  = "openids"
 	bucketPhones   = "phones"
+	bucketNames    = "usernames"
 	bucketTickets  = "tickets"
 	bucketRevoked  = "revoked"
 	bucketKeys     = "signing_keys"
@@ -69,7 +71,7 @@ const (
 
 var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
-	bucketTickets, bucketRevoked, bucketKeys, bucketAudit, bucketSessions, bucketSessionEnds,
+	bucketNames, bucketTickets, bucketRevoked, bucketKeys, bucketAudit, bucketSessions, bucketSessionEnds,
 }
 
 // lockTimeout is how long Open waits for another process to let go of the file.

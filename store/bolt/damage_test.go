@@ -74,6 +74,12 @@ var questions = map[string][]question{
 		{"FindUsers", func(s *Store) error { return second(s.FindUsers(ctx, "p", userpool.Keys{Phone: "+8613800138000"})) }},
 		{"PutUser", put},
 	},
+	bucketNames: {
+		{"FindUsers", func(s *Store) error { return second(s.FindUsers(ctx, "p", userpool.Keys{Username: "name-a"})) }},
+		{"CreateUser", func(s *Store) error {
+			return s.CreateUser(ctx, userpool.User{PoolID: "p", ID: "new", Username: "name-a"})
+		}},
+	},
 	bucketTickets: {
 		{"RedeemTicket, live", func(s *Store) error { return second(s.RedeemTicket(ctx, attempt(testTicket("a", 1), "j"))) }},
 		{"RedeemTicket, redeemed", func(s *Store) error { return second(s.RedeemTicket(ctx, attempt(testTicket("b", 1), "j"))) }},
@@ -175,7 +181,7 @@ func TestFlippedRecord(t *testing.T) {
 // A record of the right key and the wrong contents.
 func TestRecordThatDoesNotDecode(t *testing.T) {
 	for bucket := range questions {
-		if bucket == bucketUnionIDs || bucket == bucketOpenIDs || bucket == bucketPhones {
+		if bucket == bucketUnionIDs || bucket == bucketOpenIDs || bucket == bucketPhones || bucket == bucketNames {
 			continue // any text can be an id: see TestIndexWithoutUser
 		}
 		path := filled(t)
@@ -191,7 +197,7 @@ func TestRecordThatDoesNotDecode(t *testing.T) {
 
 // Records that were moved are as good as damaged: user a must not become b.
 func TestSwappedRecords(t *testing.T) {
-	for _, bucket := range []string{bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketTickets} {
+	for _, bucket := range []string{bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, bucketTickets} {
 		path := filled(t)
 		var last []byte
 		every(t, path, bucket, func(b *bbolt.Bucket, k, v []byte) error {
