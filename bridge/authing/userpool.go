@@ -2,7 +2,6 @@ package authing
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"strconv"
 	"time"
@@ -116,15 +115,14 @@ func applySettings(s *userpool.Settings, input map[string]any) error {
 	return nil
 }
 
-// number returns a GraphQL Int, as a literal, a JSON number or, since the parser
-// lets that pass, the text of one.
+// number returns a GraphQL Int: a literal, a JSON number or, since the parser
+// lets these pass, 60.0 and the text of one.
 func number(v any) (n int64, given bool) {
 	switch v := v.(type) {
 	case int64:
 		return v, true
-	case json.Number:
-		n, err := v.Int64()
-		return n, err == nil
+	case float64:
+		return int64(v), true
 	case string:
 		n, err := strconv.ParseInt(v, 10, 64)
 		return n, err == nil

@@ -4,7 +4,6 @@ package wire
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +35,7 @@ var (
 // Fields names the members of a JSON object that are read, and where their
 // values go: *string, *bool, *int, *[]string, Fields for an object in it,
 // *Optional of one of the four, or *any for whatever comes: map[string]any,
-// []any, string, json.Number, bool or nil.
+// []any, string, int64, float64, bool or nil.
 type Fields map[string]any
 
 // Optional is a member of a JSON merge patch (RFC 7396): absent, null, or a
@@ -326,7 +325,10 @@ func (d *decoder) any() (any, error) {
 	case '"':
 		return t.String(), nil
 	case '0':
-		return json.Number(t.String()), nil
+		if n, err := strconv.ParseInt(t.String(), 10, 64); err == nil {
+			return n, nil
+		}
+		return t.Float(), nil
 	case 'n':
 		return nil, nil
 	}
