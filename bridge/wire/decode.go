@@ -328,7 +328,11 @@ func (d *decoder) any() (any, error) {
 		if n, err := strconv.ParseInt(t.String(), 10, 64); err == nil {
 			return n, nil
 		}
-		return t.Float(), nil
+		f, err := strconv.ParseFloat(t.String(), 64)
+		if err != nil {
+			return nil, errNotJSON
+		}
+		return f, nil
 	case 'n':
 		return nil, nil
 	}
