@@ -1,10 +1,10 @@
 # make run     start the server with config.yaml
-# make test    everything that must hold: lint, all tests with the race detector
-# make lint    format, vet, staticcheck, module hygiene, import walls
+# make test    everything that must hold: lint, all tests with the race detector, each fuzz target for TESTFUZZ (default 5s; CI: 1m)
+# make lint    format, vet, staticcheck, gosec, module hygiene, import walls; known vulnerabilities where there is a database
 # make build   the static release binary, dist/app2wxapp
-# make gosec   the security lint; part of make test
-# make vuln    known vulnerabilities, by the database in VULNDB; skipped without one
-# make fuzz    each fuzz target for FUZZTIME (default 1m); make fuzz-short: 10 s each
+# make gosec   the security lint alone
+# make vuln    known vulnerabilities alone, by the database in VULNDB; skipped without one
+# make fuzz    each fuzz target for FUZZTIME (default 5m, about an hour in all)
 # make history concurrent histories and the machine over HTTP, long
 # make crash   the kill -9 test, 100 rounds
 # make soak    the long forms of the crash proofs, SOAKTIME at most for each; see docs/reliability.md
@@ -16,11 +16,12 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOSEC       := go run github.com/securego/gosec/v2/cmd/gosec@v2.22.8
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
-FUZZTIME    ?= 1m
+FUZZTIME    ?= 5m
+TESTFUZZ    ?= 5s
 HISTORYOPS  ?= 200000
 SOAKTIME    ?= 60m
 
-.PHONY: run build test lint tools fuzz crash soak mutants bench gosec vuln fuzz-short history
+.PHONY: run build test lint tools fuzz crash soak mutants bench gosec vuln history
 
 run:
 	go run . serve
@@ -28,8 +29,9 @@ run:
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o dist/app2wxapp .
 
-test: tools lint gosec vuln
+test: tools lint
 	go test -race -shuffle=on -timeout 20m ./...
+	$(MAKE) --no-print-directory fuzz FUZZTIME=$(TESTFUZZ)
 
 # The browser tests need Chromium, those of store/postgres the server, unless
 # APP2WXAPP_TEST_POSTGRES names one, those of others' clients Node; nothing
@@ -42,7 +44,7 @@ tools:
 	@cmp -s bridge/clients/package-lock.json bridge/clients/node_modules/.installed || \
 	  { cd bridge/clients && npm ci --no-audit --no-fund && cp package-lock.json node_modules/.installed; }
 
-lint:
+lint: gosec vuln
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	go mod tidy -diff
 	go mod verify
@@ -63,13 +65,15 @@ history:
 	go test -race -count=1 -timeout 60m -run '^TestHistory' ./store/bolt ./store/postgres ./bridge -args -history.ops=$(HISTORYOPS)
 	go test -race -count=1 -timeout 60m -run '^TestMachine$$' ./bridge -rapid.checks=1000 -args -machine.for=30m
 
-fuzz-short:
-	$(MAKE) fuzz FUZZTIME=10s
-
+# A run may end with the target's own deadline and nothing found, which the go
+# command reports as a failure: only a failing input is one.
 fuzz:
-	@set -e; for pkg in $$(go list ./...); do \
+	@set -e; out=$$(mktemp); trap 'rm -f "$$out"' EXIT; for pkg in $$(go list ./...); do \
 	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
+	    echo "$$pkg $$target"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg >"$$out" 2>&1 || \
+	      { grep -q 'context deadline exceeded' "$$out" && ! grep -q 'Failing input written' "$$out"; } || { cat "$$out"; exit 1; }; \
+	    tail -n 1 "$$out"; \
 	  done; done
 
 crash:
@@ -80,7 +84,8 @@ soak:
 	go test -v -timeout $(SOAKTIME) -run 'TestCallFails|TestDiskFull|TestFileSizeLimit' ./store/bolt -args -faults.all
 	go test -v -timeout $(SOAKTIME) -run 'TestBitFlips$$' ./store/bolt -args -flips=4000
 	go test -race -v -timeout $(SOAKTIME) -run TestKill . -args -kill.rounds=200
-	$(MAKE) history fuzz-short
+	$(MAKE) history
+	$(MAKE) fuzz FUZZTIME=10s
 
 mutants:
 	go run ./mutants

@@ -41,7 +41,7 @@ func TestRun(t *testing.T) {
 	}
 	if _, err := exec.LookPath("redis-server"); err == nil {
 		c.what = append(c.what, "redis")
-		rows = append(rows, "| redeem against echo + Redis, c=64 |", "| redeem against echo + Redis, Lua, c=64 |")
+		rows = append(rows, "| redeem against echo + Redis, c=64 |", "| redeem against echo + Redis, helped, Lua, c=64 |")
 	}
 	var out bytes.Buffer
 	err := run(c, &out)

@@ -26,6 +26,7 @@ import (
 	"app2wxapp/bridge/bare"
 	"app2wxapp/store"
 	barebolt "app2wxapp/store/bolt/bare"
+	"app2wxapp/store/postgres"
 	"app2wxapp/wechat"
 )
 
@@ -39,7 +40,8 @@ const childEnv = "APP2WXAPP_BENCH_CHILD"
 type order struct {
 	Body   []byte // not empty: a bare echo that answers it
 	Commit string // not empty: which makes a bare commit before, in a new file of that path
-	Store  string // path of a store that exists
+	Store  string // path of a store that exists, or the URL of one on a server
+	Alone  bool   // on a server: each redemption has a statement of its own
 	WeChat string // base URL
 }
 
@@ -116,7 +118,7 @@ func committing(f *barebolt.File, h http.Handler) http.Handler {
 // newBridge wires a bridge together as the program does.
 func newBridge(o order, publicURL string, log *slog.Logger) (public, admin http.Handler, stop func() error, err error) {
 	reg := prometheus.NewRegistry()
-	st, err := store.Open(store.Config{URL: "bolt:" + o.Store, Key: storeKey, Log: log, Reg: reg, Now: now})
+	st, err := o.open(log, reg)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -137,6 +139,13 @@ func newBridge(o order, publicURL string, log *slog.Logger) (public, admin http.
 		<-ended
 		return st.Close()
 	}, nil
+}
+
+func (o order) open(log *slog.Logger, reg prometheus.Registerer) (store.Store, error) {
+	if o.Alone {
+		return postgres.Open(postgres.Config{URL: o.Store, Key: storeKey, Log: log, Reg: reg, Now: now, Alone: true})
+	}
+	return store.Open(store.Config{URL: urlOf(o.Store), Key: storeKey, Log: log, Reg: reg, Now: now})
 }
 
 // now is the program's clock.

@@ -59,12 +59,11 @@ func (c config) load(what, folder string, s seed, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.world.close()) }()
-	body, err := t.sample()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "An answer has %d bytes.\n\n", len(body))
 	if what == "redis" {
+		body, err := t.sample()
+		if err != nil {
+			return err
+		}
 		r, err := startRedis(folder, t, body, c.users)
 		if err != nil {
 			return err
@@ -72,7 +71,16 @@ func (c config) load(what, folder string, s seed, out io.Writer) (err error) {
 		defer func() { err = errors.Join(err, r.stop()) }()
 		t.rivals = r.rivals()
 	}
+	return c.compare(t, folder, out)
+}
 
+// compare runs the rounds of a trial and reports them.
+func (c config) compare(t *trial, folder string, out io.Writer) error {
+	body, err := t.sample()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "An answer has %d bytes.\n\n", len(body))
 	r := newReport(c.users)
 	began, err := readTicks()
 	if err != nil {
@@ -92,7 +100,7 @@ func (c config) load(what, folder string, s seed, out io.Writer) (err error) {
 	}
 	if c.profiles != "" {
 		for _, conns := range c.connections {
-			file, err := filepath.Abs(filepath.Join(c.profiles, fmt.Sprintf("%s-c%d.prof", what, conns)))
+			file, err := filepath.Abs(filepath.Join(c.profiles, fmt.Sprintf("%s-c%d.prof", t.what, conns)))
 			if err != nil {
 				return err
 			}
@@ -127,6 +135,12 @@ func newTrial(what, folder string, s seed) (t *trial, err error) {
 	if t.world, err = newWorld(folder, s, 10*time.Minute); err != nil {
 		return nil, err
 	}
+	t.redeeming()
+	return t, nil
+}
+
+// redeeming makes the trial one of redemptions in its world.
+func (t *trial) redeeming() {
 	t.path, t.body = t.world.redeeming()
 	t.mint = func(n int) (shots, error) {
 		list, err := t.world.tickets(n)
@@ -134,7 +148,6 @@ func newTrial(what, folder string, s seed) (t *trial, err error) {
 	}
 	t.check = checkRedeemed
 	t.counter = fmt.Sprintf(`app2wxapp_ticket_redemptions_total{pool=%q,result="ok"}`, t.world.pool.ID)
-	return t, nil
 }
 
 // redeeming returns path and body of a redemption.

@@ -33,7 +33,7 @@ type config struct {
 	rate        int    // logins of a simulated second of growth
 }
 
-var whats = []string{"redeem", "issue", "redis", "growth", "program"}
+var whats = []string{"redeem", "issue", "redis", "postgres", "growth", "program"}
 
 func main() {
 	if os.Getenv(childEnv) != "" {
@@ -110,7 +110,7 @@ func run(c config, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "%s\n%d users, %d rounds\n", about, c.users, c.rounds)
 	var s seed
-	if !slices.Equal(c.what, []string{"program"}) {
+	if slices.ContainsFunc(c.what, func(w string) bool { return w != "program" && w != "postgres" }) {
 		if s, err = seedStore(cmp.Or(c.seeded, filepath.Join(folder, "seed.db")), c.users, out); err != nil {
 			return err
 		}
@@ -135,6 +135,8 @@ func (c config) measure(what, folder string, s seed, out io.Writer) (err error) 
 		return c.program(folder, out)
 	case "growth":
 		return c.growth(folder, s, out)
+	case "postgres":
+		return c.onServer(folder, out)
 	}
 	return c.load(what, folder, s, out)
 }

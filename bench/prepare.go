@@ -29,7 +29,7 @@ const issuers = 64
 // world is a store with a pool and users, and a simulated WeChat that knows
 // them.
 type world struct {
-	path   string
+	path   string // of the store's file, or its URL
 	pool   userpool.Pool
 	secret string
 	users  int
@@ -41,10 +41,17 @@ type world struct {
 // newWorld makes a copy of the seed in the folder. Its tickets live as long as
 // ttl says.
 func newWorld(folder string, s seed, ttl time.Duration) (w *world, err error) {
-	w = &world{path: filepath.Join(folder, "store.db"), secret: s.Secret, users: s.Users, wechat: sandbox.New(sandbox.Config{})}
-	if err := copyFile(s.path, w.path); err != nil {
+	path := filepath.Join(folder, "store.db")
+	if err := copyFile(s.path, path); err != nil {
 		return nil, err
 	}
+	s.path = path
+	return worldOf(s, ttl)
+}
+
+// worldOf is newWorld in the seed itself.
+func worldOf(s seed, ttl time.Duration) (w *world, err error) {
+	w = &world{path: s.path, secret: s.Secret, users: s.Users, wechat: sandbox.New(sandbox.Config{})}
 	if err := openStore(w.path, now, func(st store.Store) error {
 		service := userpool.New(userpool.Config{Store: st, Now: now, Log: slog.New(slog.DiscardHandler)})
 		w.pool, err = service.UpdatePool(context.Background(), s.PoolID, func(p *userpool.Settings) error {

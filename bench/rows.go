@@ -52,13 +52,20 @@ var ratios = []struct {
 	{"redeem", 1_000_000, 64, 0.20, 0.35},
 	{"redeem", 10_000_000, 64, 0.12, 0.30},
 	{"issue", 10_000_000, 64, 0.18, 0.30},
+	{"postgres", 10_000_000, 64, 0.25, 0},
 }
 
-// MiB under load, and how many times as fast as the rivals.
+// MiB under load.
 const (
 	floorMemory, aimMemory = 128, 64
-	floorRival, aimRival   = 1.3, 2
 )
+
+// rivalries are the floors and aims of a rate as a multiple of a rival's.
+var rivalries = map[string]struct{ floor, aim float64 }{
+	"echo + Redis": {1.3, 2},
+	ownStatements:  {floor: 1.5},
+	fewUsers:       {floor: 0.8},
+}
 
 // rows returns the rows that the rounds tell something of.
 func (r *report) rows() (rows []row) {
@@ -96,16 +103,14 @@ func (r *report) rows() (rows []row) {
 	return rows
 }
 
-// rivalRows compares the bridge with the rivals; the floor is of the first one.
+// rivalRows compares the bridge with the rivals.
 func (r *report) rivalRows(connections int) (rows []row) {
 	for _, rival := range r.names[min(2, len(r.names)):] {
 		if len(r.rounds[rival][connections]) == 0 {
 			continue
 		}
 		next := row{what: fmt.Sprintf("%s against %s, c=%d", r.what(), rival, connections), got: r.against(rival, connections), form: "%.2f ×"}
-		if len(rows) == 0 {
-			next.floor, next.aim = floorRival, aimRival
-		}
+		next.floor, next.aim = rivalries[rival].floor, rivalries[rival].aim
 		rows = append(rows, next)
 	}
 	return rows

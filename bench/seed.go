@@ -196,10 +196,18 @@ func patiently(f func() error) error {
 	}
 }
 
+// urlOf returns the URL of a store that is named by its path or by its URL.
+func urlOf(path string) string {
+	if store.Remote(path) {
+		return path
+	}
+	return "bolt:" + path
+}
+
 // openStore opens the store for what f does.
 func openStore(path string, now func() time.Time, f func(store.Store) error) error {
 	st, err := store.Open(store.Config{
-		URL: "bolt:" + path, Key: storeKey, Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry(), Now: now,
+		URL: urlOf(path), Key: storeKey, Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry(), Now: now,
 	})
 	if err != nil {
 		return err

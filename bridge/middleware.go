@@ -3,7 +3,6 @@ package bridge
 import (
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -48,15 +47,21 @@ func requestID(c echo.Context) string {
 	return c.Response().Header().Get(echo.HeaderXRequestID)
 }
 
-var alwaysSent = http.Header{
-	echo.HeaderCacheControl:        {"no-store"},
-	echo.HeaderXContentTypeOptions: {"nosniff"},
-	echo.HeaderReferrerPolicy:      {"no-referrer"},
+var alwaysSent = []struct {
+	name  string // as http.CanonicalHeaderKey has it
+	value []string
+}{
+	{echo.HeaderCacheControl, []string{"no-store"}},
+	{echo.HeaderXContentTypeOptions, []string{"nosniff"}},
+	{echo.HeaderReferrerPolicy, []string{"no-referrer"}},
 }
 
 func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		maps.Copy(c.Response().Header(), alwaysSent)
+		h := c.Response().Header()
+		for _, a := range alwaysSent {
+			h[a.name] = a.value
+		}
 		if c.Request().TLS != nil { // else it is for the proxy to say
 			c.Response().Header().Set(echo.HeaderStrictTransportSecurity, "max-age=31536000")
 		}
@@ -86,20 +91,54 @@ const (
 	keyOutcome  = "outcome"  // slug of the error that was answered
 )
 
+// request is echo's context with fields for these: echo itself would make a map
+// for every request.
+type request struct {
+	echo.Context
+	pool, outcome string
+	envelope      bool
+}
+
+func (r *request) Set(key string, value any) {
+	switch key {
+	case keyPool:
+		r.pool = value.(string)
+	case keyOutcome:
+		r.outcome = value.(string)
+	case keyEnvelope:
+		r.envelope = value.(bool)
+	default:
+		r.Context.Set(key, value)
+	}
+}
+
+func (r *request) Get(key string) any {
+	switch key {
+	case keyPool:
+		return r.pool
+	case keyOutcome:
+		return r.outcome
+	case keyEnvelope:
+		return r.envelope
+	}
+	return r.Context.Get(key)
+}
+
 // observe is around every request: it gives it an id, turns a panic into an
 // error, has errors answered, and counts and logs the request by its route,
 // never by its URL.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
-		c.Response().Header().Set(echo.HeaderXRequestID, uuid.NewString())
-		if err := s.guarded(next, c); err != nil {
-			c.Error(err)
+		r := &request{Context: c}
+		r.Response().Header().Set(echo.HeaderXRequestID, uuid.NewString())
+		if err := s.guarded(next, r); err != nil {
+			s.fail(err, r)
 		}
-		took, status := time.Since(start), c.Response().Status
-		route, method := labels(c)
+		took, status := time.Since(start), r.Response().Status
+		route, method := labels(r)
 		s.metrics.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
-		s.logRequest(c, route, method, status, took)
+		s.logRequest(r, route, method, status, took)
 		return nil
 	}
 }
@@ -122,9 +161,9 @@ func (s *Server) guarded(next echo.HandlerFunc, c echo.Context) (err error) {
 }
 
 // labels returns the route's template and the method, each from a fixed set.
-func labels(c echo.Context) (route, method string) {
-	route, method = c.Path(), c.Request().Method
-	if route == "" || c.Response().Status == http.StatusNotFound && c.Get(keyOutcome) == "not_found" {
+func labels(r *request) (route, method string) {
+	route, method = r.Path(), r.Request().Method
+	if route == "" || r.Response().Status == http.StatusNotFound && r.outcome == "not_found" {
 		route = "other"
 	}
 	switch method {
@@ -138,19 +177,17 @@ func labels(c echo.Context) (route, method string) {
 // logRequest logs what was refused at info and the rest at debug: with
 // thousands of logins a second the metrics tell more than a line for each.
 // Failures of ours were logged with their cause by fail.
-func (s *Server) logRequest(c echo.Context, route, method string, status int, took time.Duration) {
-	outcome, _ := c.Get(keyOutcome).(string)
+func (s *Server) logRequest(r *request, route, method string, status int, took time.Duration) {
 	level := slog.LevelDebug
-	if outcome != "" {
+	if r.outcome != "" {
 		level = slog.LevelInfo
 	}
-	ctx := c.Request().Context()
+	ctx := r.Request().Context()
 	if !s.log.Enabled(ctx, level) {
 		return
 	}
-	pool, _ := c.Get(keyPool).(string)
 	s.log.LogAttrs(ctx, level, "request", slog.String("route", route), slog.String("method", method), slog.Int("status", status),
-		slog.String("error", outcome), slog.Float64("seconds", took.Seconds()), slog.String("pool", pool), slog.String("request_id", requestID(c)))
+		slog.String("error", r.outcome), slog.Float64("seconds", took.Seconds()), slog.String("pool", r.pool), slog.String("request_id", requestID(r)))
 }
 
 type metrics struct {

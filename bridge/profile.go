@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"time"
 
 	"app2wxapp/bridge/wire"
 	"app2wxapp/quote"
@@ -21,94 +22,66 @@ import (
 func (a *answer) profile(u userpool.User, appID string, t token.Token) []byte {
 	p, openID, phone := u.Profile, u.OpenID(appID), u.Phone.Local()
 
-	oauth := object{b: a.oauth[:0]}
-	oauth.text("nickName", p.Nickname)
-	oauth.raw("gender", strconv.Itoa(p.Gender))
-	oauth.text("language", p.Language)
-	oauth.text("city", p.City)
-	oauth.text("province", p.Province)
-	oauth.text("country", p.Country)
-	oauth.text("avatarUrl", p.AvatarURL)
-	oauth.text("phone", phone)
-	oauth.text("openid", openID)
-	oauth.text("unionid", u.UnionID)
+	b := a.body[:0]
+	raw := func(text string) { b = append(b, text...) }
+	text := func(before, value string) { b = quote.Append(append(b, before...), value) }
+	inner := func(before, value string) { b = quote.AppendInner(append(b, before...), value) }
+	stamp := func(before string, at time.Time) { b = append(wire.AppendStamp(append(b, before...), at), '"') }
 
-	a.oauth = oauth.end()
+	text(`{"emailVerified":false,"username":`, p.Nickname)
+	text(`,"nickname":`, p.Nickname)
+	text(`,"company":"","photo":`, p.AvatarURL)
+	raw(`,"loginsCount":`)
+	b = strconv.AppendUint(b, u.Logins.Count, 10)
+	text(`,"registerMethod":`, u.RegisterMethod)
+	raw(`,"blocked":`)
+	b = strconv.AppendBool(b, u.Blocked)
 
-	o := object{b: a.body[:0]}
-	o.raw("emailVerified", "false")
-	o.text("username", p.Nickname)
-	o.text("nickname", p.Nickname)
-	o.text("company", "")
-	o.text("photo", p.AvatarURL)
-	o.raw("loginsCount", strconv.FormatUint(u.Logins.Count, 10))
-	o.text("registerMethod", u.RegisterMethod)
-	o.raw("blocked", strconv.FormatBool(u.Blocked))
-	o.raw("isDeleted", "false")
-	o.raw("oauth", "") // JSON text
-	o.b = quote.Append(o.b, a.oauth)
-	o.text("metadata", `""`) // JSON text of an empty string
-	o.plain("_id", u.ID)
-	o.plain("id", u.ID)
-	o.text("unionid", u.UnionID)
-	o.text("openid", openID)
-	o.text("lastIP", mapped(u.Logins.Addr))
-	o.plain("lastLogin", wire.Stamp(u.Logins.Last))
-	o.plain("signedUp", wire.Stamp(u.SignedUp))
-	o.plain("token", t.Raw)
-	o.plain("tokenExpiredAt", wire.Stamp(t.ExpiresAt))
+	// JSON text.
+	inner(`,"isDeleted":false,"oauth":"{\"nickName\":`, p.Nickname)
+	raw(`,\"gender\":`)
+	b = strconv.AppendInt(b, int64(p.Gender), 10)
+	inner(`,\"language\":`, p.Language)
+	inner(`,\"city\":`, p.City)
+	inner(`,\"province\":`, p.Province)
+	inner(`,\"country\":`, p.Country)
+	inner(`,\"avatarUrl\":`, p.AvatarURL)
+	inner(`,\"phone\":`, phone)
+	inner(`,\"openid\":`, openID)
+	inner(`,\"unionid\":`, u.UnionID)
+	// JSON text of an empty string.
+	raw(`}","metadata":"\"\"`)
+
+	text(`","_id":`, u.ID)
+	text(`,"id":`, u.ID)
+	text(`,"unionid":`, u.UnionID)
+	text(`,"openid":`, openID)
+	raw(`,"lastIP":"`)
+	b = appendMapped(b, u.Logins.Addr)
+	stamp(`","lastLogin":"`, u.Logins.Last)
+	stamp(`,"signedUp":"`, u.SignedUp)
+	raw(`,"token":"`)
+	raw(t.Raw)
+	stamp(`","tokenExpiredAt":"`, t.ExpiresAt)
 	if phone == "" {
-		o.raw("phone", "null")
+		raw(`,"phone":null}`)
 	} else {
-		o.text("phone", phone)
+		text(`,"phone":`, phone)
+		raw("}")
 	}
-	a.body = o.end()
-	return a.body
+	a.body = b
+	return b
 }
 
 // answer is memory for an answer, large enough for most.
-type answer struct{ body, oauth []byte }
+type answer struct{ body []byte }
 
-var answers = sync.Pool{New: func() any { return &answer{make([]byte, 0, 2048), make([]byte, 0, 1024)} }}
+var answers = sync.Pool{New: func() any { return &answer{make([]byte, 0, 2048)} }}
 
-// object is a JSON object that is being written. The names need no escaping.
-type object struct {
-	b     []byte
-	begun bool
-}
-
-func (o *object) raw(name, value string) {
-	if o.begun {
-		o.b = append(o.b, ',')
-	} else {
-		o.b, o.begun = append(o.b, '{'), true
+// appendMapped appends an IPv4 address the way a dual-stack socket shows it.
+func appendMapped(b []byte, a netip.Addr) []byte {
+	if a.Is4() {
+		b = append(b, "::ffff:"...)
 	}
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, '"', ':')
-	o.b = append(o.b, value...)
-}
-
-// plain is text for a value that needs no escaping.
-func (o *object) plain(name, value string) {
-	o.raw(name, `"`)
-	o.b = append(append(o.b, value...), '"')
-}
-
-func (o *object) text(name, value string) {
-	o.raw(name, "")
-	o.b = quote.Append(o.b, value)
-}
-
-func (o *object) end() []byte { return append(o.b, '}') }
-
-// mapped writes an IPv4 address the way a dual-stack socket shows it.
-func mapped(a netip.Addr) string {
-	switch {
-	case !a.IsValid():
-		return ""
-	case a.Is4():
-		return "::ffff:" + a.String()
-	}
-	return a.String()
+	return a.AppendTo(b)
 }

@@ -15,26 +15,41 @@ var plain = func() (t [256]bool) {
 }()
 
 // Append appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
-func Append[T string | []byte](b []byte, s T) []byte {
-	b = append(b, '"')
-	for {
-		n := 0
-		for n < len(s) && plain[s[n]] {
-			n++
+func Append(b []byte, s string) []byte {
+	return append(escape(append(b, '"'), s, `\`, ``), '"')
+}
+
+// AppendInner appends s as a JSON string in a JSON text that is itself the
+// value of a string.
+func AppendInner(b []byte, s string) []byte {
+	return append(escape(append(b, `\"`...), s, `\\`, `\`), `\"`...)
+}
+
+// escape appends s with the backslash, written as given, before what needs one,
+// and more before what would need one again.
+func escape(b []byte, s, backslash, more string) []byte {
+	done := 0
+	for i := 0; i < len(s); {
+		if plain[s[i]] {
+			i++
+			continue
 		}
-		b = append(b, s[:n]...)
-		if s = s[n:]; len(s) == 0 {
-			return append(b, '"')
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if size > 1 {
+			i += size
+			continue
 		}
-		r, size := utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
-		s = s[size:]
+		b = append(b, s[done:i]...)
+		i++
+		done = i
 		switch {
 		case r < ' ':
-			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+			b = append(append(b, backslash...), 'u', '0', '0', hex[r>>4], hex[r&15])
 		case r < utf8.RuneSelf:
-			b = append(b, '\\', byte(r))
+			b = append(append(append(b, backslash...), more...), byte(r))
 		default:
 			b = utf8.AppendRune(b, r)
 		}
 	}
+	return append(b, s[done:]...)
 }

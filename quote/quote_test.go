@@ -22,6 +22,11 @@ func FuzzAppend(f *testing.F) {
 		if got != want {
 			t.Errorf("%q: read back as %q, want %q", s, got, want)
 		}
+		inner := string(b[1:])
+		b = append(AppendInner([]byte(`"`), s), '"')
+		if err := json.Unmarshal(b, &got); err != nil || got != inner {
+			t.Fatalf("%q: inner %s is read back as %s, %v, want %s", s, b, got, err, inner)
+		}
 		if strings.ContainsAny(string(b[2:len(b)-1]), "\x00\n\t\r") {
 			t.Errorf("%q: a control character stands in %q", s, b)
 		}

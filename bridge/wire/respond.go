@@ -40,10 +40,20 @@ func Respond(c Responder, status int, v any) error {
 	return Blob(c, status, b)
 }
 
-// Blob answers with JSON text. It says how long that is: net/http by itself
-// sends what is over 2 KiB in chunks.
+// heldBack is how much net/http holds back of an answer: it says itself how
+// long one is that ends before, and sends others in chunks.
+const heldBack = 2 << 10
+
+// contentType is shared by all answers.
+var contentType = []string{ContentType}
+
+// Blob answers with JSON text, and says how long that is.
 func Blob(c Responder, status int, b []byte) error {
-	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(b)))
+	h := c.Response().Header()
+	h[echo.HeaderContentType] = contentType
+	if len(b) >= heldBack {
+		h.Set(echo.HeaderContentLength, strconv.Itoa(len(b)))
+	}
 	return c.Blob(status, ContentType, b)
 }
 
@@ -61,6 +71,12 @@ func Time(t time.Time) *string {
 }
 
 // Stamp is Time for one that is there.
-func Stamp(t time.Time) string {
-	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+func Stamp(t time.Time) string { return string(AppendStamp(nil, t)) }
+
+// AppendStamp appends Stamp. Package time is quick at RFC 3339, not at
+// milliseconds.
+func AppendStamp(b []byte, t time.Time) []byte {
+	b = t.UTC().AppendFormat(b, time.RFC3339)
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return append(b[:len(b)-len("Z")], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z') // #nosec G115 -- digits
 }

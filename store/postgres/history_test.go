@@ -142,3 +142,36 @@ func TestSixthVoidsOldestInAnyProcess(t *testing.T) {
 		t.Errorf("of %d tickets issued at once %d are live, want %d", n, live, ticket.MaxLive)
 	}
 }
+
+// A statement redeems one ticket of a user at a time: those who share it with
+// others of the same user go again until all have their answer.
+func TestOneUsersTickets(t *testing.T) {
+	s := open(t, pgtest.New(t))
+	seed(t, s)
+	const n = 40
+	for i := range n {
+		issue(t, s, "u", i)
+	}
+	var won, void atomic.Int64
+	var counts sync.Map
+	together(n, func(i int) {
+		r, err := s.RedeemTicket(ctx, attempt(newTicket("u", i), name(i)))
+		switch {
+		case err == nil:
+			won.Add(1)
+			counts.Store(r.User.Logins.Count, i)
+		case errors.Is(err, ticket.ErrVoid):
+			void.Add(1)
+		default:
+			t.Errorf("ticket %d: %v", i, err)
+		}
+	})
+	if won.Load() != ticket.MaxLive || void.Load() != n-ticket.MaxLive {
+		t.Errorf("%d redeemed and %d void, want %d and %d", won.Load(), void.Load(), ticket.MaxLive, n-ticket.MaxLive)
+	}
+	for i := range uint64(ticket.MaxLive) {
+		if _, ok := counts.Load(i + 1); !ok {
+			t.Errorf("no redemption was login %d", i+1)
+		}
+	}
+}

@@ -57,6 +57,9 @@ type Config struct {
 	// Now is the clock, to tell when it is far from the server's. Nil means
 	// that nobody looks.
 	Now func() time.Time
+	// Alone gives each redemption and each new ticket a statement of its own, to
+	// tell what sharing them brings.
+	Alone bool
 }
 
 // Store is a store in a PostgreSQL database. It is safe for concurrent use, by
@@ -95,8 +98,8 @@ func Open(c Config) (_ *Store, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{log: c.Log, metrics: newMetrics(c.Reg), options: o, now: c.Now, stop: stop}
 	s.cache.wake = make(chan struct{}, 1)
-	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5}
-	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5}
+	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5, alone: c.Alone}
+	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5, alone: c.Alone}
 	pc.AfterConnect = s.checkServer
 	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		stop()

@@ -58,7 +58,10 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 	defer func() { s.observe(start, len(calls)) }()
 	open := calls
 	var err error
-	for try := 0; try < tries && len(open) > 0 && ctx.Err() == nil; try++ {
+	for try, before := 0, len(open); try < tries && len(open) > 0 && ctx.Err() == nil; try++ {
+		if len(open) < before {
+			try, before = 0, len(open) // each time one of a user's tickets
+		}
 		if open, err = s.gate(ctx, open); err != nil {
 			if refused(err) && len(open) > 1 {
 				// One of them is at fault; the others are not to suffer for it.
@@ -86,9 +89,14 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 	}
 }
 
-// gate is the one place where a ticket is redeemed. It locks who may come in,
-// looks at them as they are then, and marks and counts: all or nothing of each
-// attempt, and the attempts each for itself.
+// gate is the one place where a ticket is redeemed. It locks the users who may
+// come in, marks the tickets as they are then, and counts: all or nothing of
+// each attempt, and the attempts each for itself. Of several tickets of one user
+// it takes one; the others go again.
+//
+// Whatever changes a ticket holds its user's row of access, so that nobody else
+// is at these tickets; one that was changed while this statement waited for the
+// lock is looked at once more by the UPDATE (read committed).
 //
 // The joins are lateral, and cannot be turned round: each table is entered by
 // its key. Left to its statistics, the planner reads all tickets first, as most
@@ -99,7 +107,7 @@ WITH asked AS (
                          $7::timestamptz[], $8::timestamptz[], $9::bytea[]) WITH ORDINALITY
         AS q(key, pool_id, challenge, idempotency, attempt, jti, token_ends_at, now, addr, n)
 ), found AS MATERIALIZED (
-    SELECT q.*, t.user_id
+    SELECT DISTINCT ON (q.pool_id COLLATE "C", t.user_id) q.*, t.user_id
     FROM asked q CROSS JOIN LATERAL (
         SELECT t.user_id FROM tickets t
         WHERE t.key = q.key AND t.pool_id = q.pool_id AND t.epoch = (SELECT epoch FROM meta)
@@ -108,7 +116,7 @@ WITH asked AS (
     ) t
     ORDER BY q.pool_id COLLATE "C", t.user_id, q.key
 ), held AS MATERIALIZED (
-    SELECT f.*, t.no, t.app_id, t.source_app, t.expires_at, a.logins, a.not_before, u.record
+    SELECT f.*, a.logins + 1 AS login, a.not_before, a.void_to, u.record
     FROM found f
     CROSS JOIN LATERAL (
         SELECT a.logins, a.not_before, a.void_to FROM access a
@@ -116,36 +124,27 @@ WITH asked AS (
         FOR UPDATE
     ) a
     CROSS JOIN LATERAL (
-        SELECT t.no, t.app_id, t.source_app, t.expires_at FROM tickets t
-        WHERE t.key = f.key AND t.redeemed_at IS NULL
-          AND t.no > a.void_to AND (a.not_before IS NULL OR t.issued_at > a.not_before)
-        FOR UPDATE
-    ) t
-    CROSS JOIN LATERAL (
         SELECT u.record FROM users u WHERE u.pool_id = f.pool_id AND u.id = f.user_id OFFSET 0
     ) u
 ), won AS (
-    SELECT *, logins + row_number() OVER (PARTITION BY pool_id, user_id ORDER BY n) AS login FROM held
-), marked AS (
     UPDATE tickets t
-    SET redeemed_at = w.now, attempt = w.attempt, login = w.login, jti = w.jti, token_ends_at = w.token_ends_at,
-        idempotency = w.idempotency,
-        answer = CASE WHEN w.idempotency IS NOT NULL THEN w.record END,
-        answer_addr = CASE WHEN w.idempotency IS NOT NULL THEN w.addr END
-    FROM won w
-    WHERE t.key = w.key
+    SET redeemed_at = h.now, attempt = h.attempt, login = h.login, jti = h.jti, token_ends_at = h.token_ends_at,
+        idempotency = h.idempotency,
+        answer = CASE WHEN h.idempotency IS NOT NULL THEN h.record END,
+        answer_addr = CASE WHEN h.idempotency IS NOT NULL THEN h.addr END
+    FROM held h
+    WHERE t.key = h.key AND t.redeemed_at IS NULL
+      AND t.no > h.void_to AND (h.not_before IS NULL OR t.issued_at > h.not_before)
+    RETURNING h.n, h.pool_id, h.user_id, h.now, h.addr, h.login, h.not_before, h.record,
+              t.no, t.app_id, t.source_app, t.expires_at
 ), counted AS (
     UPDATE access a
     SET logins = w.login, last_login = w.now, last_addr = w.addr,
-        live_no = ARRAY(SELECT l.no FROM unnest(a.live_no, a.live_until) AS l(no, until)
-                        WHERE l.no <> ALL (w.used) ORDER BY l.no),
-        live_until = ARRAY(SELECT l.until FROM unnest(a.live_no, a.live_until) AS l(no, until)
-                           WHERE l.no <> ALL (w.used) ORDER BY l.no)
-    FROM (
-        SELECT pool_id, user_id, max(login) AS login, array_agg(no) AS used,
-               (array_agg(now ORDER BY n DESC))[1] AS now, (array_agg(addr ORDER BY n DESC))[1] AS addr
-        FROM won GROUP BY pool_id, user_id
-    ) w
+        live_no = array_remove(a.live_no, w.no),
+        live_until = CASE WHEN w.no = ANY (a.live_no)
+            THEN a.live_until[:array_position(a.live_no, w.no) - 1] || a.live_until[array_position(a.live_no, w.no) + 1:]
+            ELSE a.live_until END
+    FROM won w
     WHERE a.pool_id = w.pool_id AND a.user_id = w.user_id
 )
 SELECT n, user_id, app_id, source_app, expires_at, login, not_before, record FROM won`

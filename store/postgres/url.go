@@ -116,11 +116,15 @@ func parse(text string) (*pgxpool.Config, options, error) {
 		"default_transaction_isolation":       "read committed",
 		// A role's own setting would come before the server's.
 		"synchronous_commit": "on",
-		// A plan that was made while a table was small is ruinous when it is not,
-		// and a table of tickets is both within a minute: each statement is
-		// planned for the tables as they are. Sharing it pays for that.
-		"plan_cache_mode": "force_custom_plan",
-		"jit":             "off",
+		// Statements are planned once for a connection, maybe while a table is
+		// small, and a table of tickets is small and large within a minute: every
+		// plan enters every table by its key.
+		"plan_cache_mode":   "force_generic_plan",
+		"enable_seqscan":    "off",
+		"enable_bitmapscan": "off",
+		"enable_hashjoin":   "off",
+		"enable_mergejoin":  "off",
+		"jit":               "off",
 	} {
 		if _, given := c.ConnConfig.RuntimeParams[name]; !given {
 			c.ConnConfig.RuntimeParams[name] = value

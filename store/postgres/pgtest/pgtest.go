@@ -45,7 +45,7 @@ func Main(m *testing.M) int {
 	if shared.server == nil {
 		return code
 	}
-	if err := shared.server.remove(); err != nil {
+	if err := shared.server.Remove(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)
 	}
@@ -61,7 +61,7 @@ func New(t testing.TB) string {
 		defer shared.Unlock()
 		if shared.server == nil {
 			// It outlives the test, and ends with the process.
-			s, err := start()
+			s, err := Run()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -42,12 +42,12 @@ type Server struct {
 // Start starts a server that ends with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s, err := start()
+	s, err := Run()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.remove(); err != nil {
+		if err := s.Remove(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -83,7 +83,8 @@ func (s *Server) stop() error {
 	return err
 }
 
-func (s *Server) remove() error { return errors.Join(s.stop(), os.RemoveAll(s.folder)) }
+// Remove ends the server and removes what it kept.
+func (s *Server) Remove() error { return errors.Join(s.stop(), os.RemoveAll(s.folder)) }
 
 // Restart starts a server that was stopped, and returns when it answers.
 func (s *Server) Restart(t testing.TB) {
@@ -132,7 +133,8 @@ func asServer() (*syscall.SysProcAttr, error) {
 	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
 }
 
-func start() (s *Server, err error) {
+// Run is Start for what is no test; Remove ends the server.
+func Run() (s *Server, err error) {
 	if err := removeOld(); err != nil {
 		return nil, err
 	}
