@@ -43,7 +43,7 @@ test: tools lint
 # makes a cluster of its own and starts it, which the tests have no use for.
 # With APP2WXAPP_TEST_POSTGRES most tests use that server; those that stop one,
 # or let its disk fill, start their own all the same.
-NODECLIENTS := bridge/oauth/testdata/clients
+NODECLIENTS := bridge/oauth/testdata/clients bridge/clients
 
 tools:
 	@test -x /usr/bin/chromium || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }

@@ -22,10 +22,12 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/bridge/admin"
+	"app2wxapp/bridge/authing"
 	"app2wxapp/bridge/casdoor"
 	"app2wxapp/bridge/oauth"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
+	"app2wxapp/upload"
 	"app2wxapp/userpool"
 )
 
@@ -34,6 +36,7 @@ type Store interface {
 	userpool.Store
 	ticket.Store
 	token.Store
+	upload.Store
 	audit.Store
 	Ready() error
 }
@@ -62,6 +65,7 @@ type Server struct {
 	pools    *userpool.Service
 	tickets  *ticket.Service
 	tokens   *token.Service
+	uploads  *upload.Service
 	audit    *audit.Tally
 	oauth    *oauth.API
 	limits   *userpool.Limits
@@ -81,10 +85,11 @@ type Server struct {
 func New(c Config) *Server {
 	c.Reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	room := newRoom(c.Reg)
+	limits := new(userpool.Limits)
 	pools := userpool.New(userpool.Config{
-		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg),
+		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg), Limits: limits,
 	})
-	tally, limits := audit.NewTally(), new(userpool.Limits)
+	tally := audit.NewTally()
 	s := &Server{
 		pools: pools,
 		tickets: ticket.NewService(ticket.Config{
@@ -94,14 +99,17 @@ func New(c Config) *Server {
 		limits:  limits,
 		now:     c.Now,
 		tokens:  token.New(c.Store, pools, token.Config{Issuer: c.PublicURL, Now: c.Now}),
+		uploads: upload.New(upload.Config{Store: c.Store, Now: c.Now, Log: c.Log, PublicURL: c.PublicURL}),
 		store:   c.Store,
 		room:    room,
 		log:     c.Log,
 		metrics: newMetrics(c.Reg, c.Version),
 	}
-	s.casdoor = casdoor.New(casdoor.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
+	s.casdoor = casdoor.New(casdoor.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now, Limits: limits})
 	s.oauth = oauth.New(oauth.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
-	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies))
+	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies), authing.New(authing.Config{
+		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,
+	}))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
 		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally, Limits: limits, Backup: c.Backup, Log: c.Log,
 	}))
@@ -135,6 +143,7 @@ const (
 func (s *Server) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { s.tickets.RunSweeper(ctx) })
+	work.Go(func() { s.uploads.RunSweeper(ctx) })
 	work.Go(func() { s.flush(ctx, usesEvery, "keep the secrets' last use", s.pools.FlushSecretUses) })
 	work.Go(func() { s.flush(ctx, auditEvery, "keep the audit events", s.FlushAudit) })
 	work.Go(func() { s.share(ctx) })

@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -67,6 +69,20 @@ func (s *Server) lastOnConnection(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if s.draining.Load() {
 			c.Response().Header().Set(echo.HeaderConnection, "close")
+		}
+		return next(c)
+	}
+}
+
+// doubled are slashes that should be one.
+var doubled = regexp.MustCompile("//+")
+
+// singleSlashes is before the routes: a client whose base address ends with a
+// slash asks for //graphql/v2. A redirect would cost a POST its body.
+func singleSlashes(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if u := c.Request().URL; strings.Contains(u.Path, "//") {
+			u.Path, u.RawPath = doubled.ReplaceAllString(u.Path, "/"), doubled.ReplaceAllString(u.RawPath, "/")
 		}
 		return next(c)
 	}

@@ -8,13 +8,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"app2wxapp/bridge/admin"
+	"app2wxapp/bridge/authing"
 	"app2wxapp/bridge/casdoor"
 	"app2wxapp/bridge/oauth"
 )
 
 // Every URL of the program.
 
-func (s *Server) publicRoutes(e *echo.Echo) http.Handler {
+func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API) http.Handler {
+	e.Pre(singleSlashes)
+
 	// Authing's app2wxapp: contract sections 4.1, 4.2 and 4.4.
 	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue, s.room.limited)
 	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem, s.room.limited)
@@ -54,6 +57,20 @@ func (s *Server) publicRoutes(e *echo.Echo) http.Handler {
 	e.GET("/.well-known/jwks.json", s.jwks)
 	e.GET("/v1/iam/.well-known/jwks", s.casdoor.JWKS)
 	e.GET("/v1/iam/.well-known/:application/jwks", s.casdoor.JWKS)
+
+	// Authing's SDKs: bridge/authing. Their errors are told in their own shapes.
+	rest, graphql := speaking(authing.TellREST), speaking(authing.TellGraphQL)
+	e.POST("/connections/social/wechat-miniprogram/auth", sdk.LoginByCode, rest, s.room.limited)
+	e.POST("/connections/social/wechat-miniprogram/auth-by-phone", sdk.LoginByPhone, rest, s.room.limited)
+	e.POST("/connections/social/wechat-miniprogram/getphone", sdk.Phone, rest, s.room.limited)
+	e.POST("/graphql/v2", sdk.GraphQL, graphql, s.room.limited)
+	e.POST("/graphql", sdk.GraphQLV1, graphql, s.room.limited)
+	e.GET("/api/v2/logout", sdk.Logout, rest, s.room.limited)
+	e.GET("/api/v2/userpools/detail", sdk.Detail, rest, s.room.limited)
+	e.POST("/api/v2/upload", sdk.Upload, speaking(authing.TellUpload), s.room.limited)
+	e.Any("/api/v2/*", sdk.Unsupported, rest, s.room.limited)
+	// Not limited: a picture is more than net/http holds back.
+	e.GET("/uploads/:name", sdk.Picture)
 
 	s.healthRoutes(e)
 	return e

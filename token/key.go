@@ -110,7 +110,7 @@ func parseKey(k Key) (*keyPair, error) {
 	}
 	pub.KeyID = k.ID
 	heads := map[string]string{}
-	for _, typ := range []string{TypeJWT, TypeAccess} {
+	for _, typ := range []string{TypeJWT, TypeAccess, typeManagement} {
 		head, err := json.Marshal(header{Alg: k.Alg, Type: typ, KeyID: &k.ID})
 		if err != nil {
 			return nil, fmt.Errorf("signing key %s: %w", k.ID, err)

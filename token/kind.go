@@ -22,12 +22,18 @@ const (
 	KindAccess                  // typ at+jwt (RFC 9068), claim client_id
 	KindCasdoor                 // claim tokenType, "access-token"
 	KindID                      // OpenID Connect's id_token, none of these: it opens nothing
+
+	// KindManagement is typ management+jwt, claim secret_id: a pool's, not a
+	// user's. Only VerifyManagement takes it.
+	KindManagement
 )
 
 // The typ of a header.
 const (
 	TypeJWT    = "JWT"
 	TypeAccess = "at+jwt"
+
+	typeManagement = "management+jwt"
 )
 
 // casdoorID stands before the id in the jti of a Casdoor token.
@@ -109,6 +115,7 @@ type payload struct {
 	ID        *string   `json:"jti"`
 	SessionID string    `json:"sid"`
 	Scope     string    `json:"scope"`
+	SecretID  *string   `json:"secret_id"` // of a management token
 }
 
 // kind returns what the token is by its typ and by what only one kind has; it
@@ -116,6 +123,10 @@ type payload struct {
 func (p payload) kind(typ string) Kind {
 	authing, casdoor, access := p.Data != nil, p.TokenType != nil, p.ClientID != nil
 	switch {
+	case typ == typeManagement && p.SecretID != nil && p.Subject != nil && !authing && !casdoor && !access:
+		return KindManagement
+	case p.SecretID != nil:
+		return 0
 	case typ == TypeAccess && access && !authing && !casdoor:
 		return KindAccess
 	case typ != TypeJWT:
@@ -139,6 +150,8 @@ func (p payload) poolID(k Kind) string {
 		return *p.ClientID
 	case KindCasdoor, KindID:
 		return *p.Party
+	case KindManagement:
+		return *p.Subject
 	}
 	return ""
 }
@@ -190,5 +203,5 @@ func (p payload) registered(k Kind, issuer string) bool {
 	if !p.Audience.is(p.poolID(k), k == KindCasdoor) {
 		return false
 	}
-	return k == KindAuthing || p.SessionID != ""
+	return k == KindAuthing || k == KindManagement || p.SessionID != ""
 }

@@ -24,6 +24,8 @@ type Config struct {
 	// WeChatTimeout bounds all calls of one sign-in together.
 	WeChatTimeout time.Duration
 	Metrics       *Metrics
+	// Limits shares what is counted with other processes; nil for none.
+	Limits *Limits
 }
 
 // Service is the verbs of this package over a Store. It is safe for concurrent
@@ -34,6 +36,7 @@ type Service struct {
 	now     func() time.Time
 	log     *slog.Logger
 	timeout time.Duration
+	entries *Limiter[string] // by pool and user
 	metrics *Metrics
 
 	uses sync.Map // secret id → *secretUse
@@ -50,7 +53,7 @@ type secretUse struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, metrics: c.Metrics}
+	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, entries: NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute), metrics: c.Metrics}
 }
 
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must
@@ -202,6 +205,20 @@ func (s *Service) Authenticate(pool Pool, secret string) (proved bool, err error
 	}
 	s.noteUse(pool.ID, pool.Secrets[i].ID)
 	return true, nil
+}
+
+// Prove returns the id of the pool's secret that a caller shows, where only a
+// secret will do: ErrSecretRequired for none, ErrSecretWrong for a wrong one.
+func (s *Service) Prove(pool Pool, secret string) (secretID string, err error) {
+	if secret == "" {
+		return "", ErrSecretRequired
+	}
+	i := match(pool.Secrets, secret)
+	if i < 0 {
+		return "", ErrSecretWrong
+	}
+	s.noteUse(pool.ID, pool.Secrets[i].ID)
+	return pool.Secrets[i].ID, nil
 }
 
 func (s *Service) noteUse(poolID, secretID string) {

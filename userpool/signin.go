@@ -1,9 +1,11 @@
 package userpool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -27,6 +29,14 @@ type Login struct {
 	PhoneCode string // of the phone button, "" if the user was not asked
 	Profile   Profile
 	SourceApp string // AppID of the app that launched the mini program, "" if unknown
+
+	// What clients of an old SDK send in place of PhoneCode and Profile; one of
+	// them at most.
+	SealedPhone   Sealed
+	SealedProfile Sealed
+	// Method is the RegisterMethod of a user who is made; "" means that of this
+	// package.
+	Method string
 
 	// Newcomer is Profile for a user who is made; it fills nothing of others.
 	Newcomer Profile
@@ -98,6 +108,9 @@ func (l Login) validate() error {
 	if len(l.PhoneCode) > maxCode {
 		return Invalid("phoneCode", "is too long", "过长")
 	}
+	if l.SealedPhone.Given() && l.SealedProfile.Given() {
+		return Invalid("encryptedData", "must hold a phone or a profile, not both", "只能是手机号或用户信息之一")
+	}
 	if err := l.Newcomer.validate(); err != nil {
 		return err
 	}
@@ -121,7 +134,7 @@ func (p Profile) validate() error {
 	if p.AvatarURL == "" {
 		return nil
 	}
-	if u, err := url.Parse(p.AvatarURL); err != nil || u.Scheme != "https" || u.Host == "" || len(p.AvatarURL) > maxAvatarURL {
+	if u, err := url.Parse(p.AvatarURL); err != nil || !secure(u) || u.Host == "" || len(p.AvatarURL) > maxAvatarURL {
 		return Invalid("userInfo.avatarUrl", "must be an https URL of at most 512 bytes", "必须为 https 地址，最多 512 字节")
 	}
 	return nil
@@ -147,6 +160,13 @@ func (p Profile) Usable() Profile {
 	return p
 }
 
+// secure tells whether what the URL names comes unaltered: by https, or from
+// this very machine, as in a sandbox.
+func secure(u *url.URL) bool {
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && err == nil && addr.IsLoopback()
+}
+
 // askWeChat spends the codes. The login code goes first: if it is refused the
 // phone code, which cost the user a tap and the operator money, is still good.
 func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, error) {
@@ -154,16 +174,31 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 	defer cancel()
 	app := App{ID: pool.AppID, Secret: pool.AppSecret}
 	now := s.now()
+	in := &signIn{pool: pool, profile: l.Profile, newcomer: l.Newcomer, now: now, id: NewID(now), method: cmp.Or(l.Method, RegisterMethod)}
 	var session Session
 	if err := s.spend(ctx, "login", app.ID, l.Code, now, func() (err error) {
-		session, err = s.wechat.Code2Session(ctx, app, l.Code)
+		switch {
+		case l.SealedPhone.Given():
+			var g PhoneGrant
+			session, g, err = s.wechat.OpenPhone(ctx, app, l.Code, l.SealedPhone)
+			in.keys.Phone = g.Phone
+		case l.SealedProfile.Given():
+			session, in.profile, err = s.wechat.OpenProfile(ctx, app, l.Code, l.SealedProfile)
+		default:
+			session, err = s.wechat.Code2Session(ctx, app, l.Code)
+		}
 		return err
 	}); err != nil {
 		return nil, err
 	}
-	in := &signIn{
-		pool: pool, profile: l.Profile, newcomer: l.Newcomer, now: now, id: NewID(now),
-		keys: Keys{UnionID: session.UnionID, Identity: Identity{AppID: app.ID, OpenID: session.OpenID}},
+	in.keys.UnionID, in.keys.Identity = session.UnionID, Identity{AppID: app.ID, OpenID: session.OpenID}
+	if l.SealedPhone.Given() {
+		s.metrics.phones.WithLabelValues(pool.ID).Inc()
+	}
+	if l.SealedProfile.Given() {
+		if err := in.profile.validate(); err != nil {
+			return nil, err
+		}
 	}
 	if l.Named {
 		in.name(l.Username)
@@ -187,6 +222,7 @@ type signIn struct {
 	keys    Keys
 	profile Profile
 	now     time.Time
+	method  string // RegisterMethod of a user who is made
 
 	newcomer Profile
 	id       string   // of a user who is made
@@ -196,6 +232,7 @@ type signIn struct {
 	// What resolve found; each call of it sets them anew.
 	user         User   // the one who signs in
 	twin         string // another user who has the openid
+	holder       string // another user who has the phone
 	matchedPhone bool
 	changedPhone bool
 	movedUnion   bool
@@ -205,7 +242,7 @@ type signIn struct {
 // (AppID, openid), then the phone if the pool matches by it, then a new user if
 // the pool takes one. It returns ErrUnchanged if that user needs no writing.
 func (in *signIn) resolve(m Matches) (User, error) {
-	in.twin, in.matchedPhone, in.changedPhone, in.movedUnion = "", false, false, false
+	in.twin, in.holder, in.matchedPhone, in.changedPhone, in.movedUnion = "", "", false, false, false
 	u, known := in.find(m)
 	if !known && in.pool.Signup != SignupOpen {
 		return User{}, ErrSignupClosed
@@ -215,7 +252,7 @@ func (in *signIn) resolve(m Matches) (User, error) {
 	}
 	changed := !known
 	if !known {
-		u = User{PoolID: in.pool.ID, ID: in.id, RegisterMethod: RegisterMethod, SignedUp: in.now}
+		u = User{PoolID: in.pool.ID, ID: in.id, RegisterMethod: in.method, SignedUp: in.now}
 	}
 	if union := in.keys.UnionID; union != "" && u.UnionID != union {
 		in.movedUnion = u.UnionID != ""
@@ -225,6 +262,14 @@ func (in *signIn) resolve(m Matches) (User, error) {
 	// to be one are reported, never merged silently.
 	if in.twin == "" && !slices.Contains(u.Identities, in.keys.Identity) {
 		u.Identities, changed = append(u.Identities[:len(u.Identities):len(u.Identities)], in.keys.Identity), true
+	}
+	// Who is known by WeChat keeps their account, whoever else has the phone:
+	// numbers are given out again, and nobody is let into another's account by
+	// one, nor moved from their own.
+	for _, other := range m.ByPhone {
+		if known && other.ID != u.ID {
+			in.holder = other.ID
+		}
 	}
 	if phone := in.keys.Phone; phone != "" && u.Phone != phone {
 		in.changedPhone = u.Phone != ""
@@ -303,6 +348,9 @@ func (in *signIn) report(s *Service) {
 	log := s.log.With("pool", in.pool.ID, "user", in.user.ID)
 	if in.twin != "" {
 		log.Warn("two users of the pool are one WeChat user; signed in by unionid, merge them by hand", "user_by_openid", in.twin)
+	}
+	if in.holder != "" {
+		log.Warn("another user of the pool has the same phone; signed in by WeChat, merge them by hand if they are one", "user_by_phone", in.holder)
 	}
 	if in.movedUnion {
 		log.Warn("the user's unionid changed: the mini program moved to another Open Platform account")

@@ -279,6 +279,19 @@ type Session struct {
 	UnionID string // "" if the mini program is bound to no Open Platform account
 }
 
+// Sealed is what a mini program got encrypted under the session_key of its login
+// (AES-128-CBC): encryptedData and iv, decoded from base64.
+type Sealed struct {
+	Data []byte
+	IV   []byte
+}
+
+// PhoneGrant is a number that a user let be known.
+type PhoneGrant struct {
+	Phone   Phone
+	Country string // calling code: Phone begins with it after the plus sign
+}
+
 // WeChat answers what a mini program's one-time codes stand for. Errors wrap
 // ErrCode, ErrWeChatRisk, ErrWeChatSetup or ErrWeChatUnavailable; the code may
 // be spent after any of them that does not wrap ErrUnsent, too.
@@ -286,6 +299,11 @@ type WeChat interface {
 	Code2Session(ctx context.Context, app App, code string) (Session, error)
 	// Phone returns the number that the user with this openid granted.
 	Phone(ctx context.Context, app App, openID, code string) (Phone, error)
+	// OpenPhone and OpenProfile are Code2Session that also open what was sealed
+	// under that session's key: what the phone button of old, and
+	// wx.getUserProfile, give. Whatever is wrong with the sealed data is ErrCode.
+	OpenPhone(ctx context.Context, app App, code string, sealed Sealed) (Session, PhoneGrant, error)
+	OpenProfile(ctx context.Context, app App, code string, sealed Sealed) (Session, Profile, error)
 }
 
 // ErrUnchanged is what PutUser's function returns to leave a user as it is, and

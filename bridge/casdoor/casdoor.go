@@ -35,6 +35,7 @@ type Config struct {
 	Tokens  *token.Service
 	Issuer  string // the server's public URL, without a slash at its end
 	Now     func() time.Time
+	Limits  *userpool.Limits // what is counted with other processes
 }
 
 // API answers the dialect's calls.
@@ -51,7 +52,7 @@ type API struct {
 func New(c Config) *API {
 	return &API{
 		pools: c.Pools, tickets: c.Tickets, tokens: c.Tokens, issuer: c.Issuer, now: c.Now,
-		signIns: userpool.NewLimiter[string](signInsPerMinute),
+		signIns: userpool.NewSharedLimiter[string](c.Limits, "casdoor.signins", signInsPerMinute),
 	}
 }
 

@@ -16,6 +16,9 @@
 //	revoked       8 bytes of expiry + jti                empty
 //	sessions      session id                             session
 //	session_ends  8 bytes of expiry + session id         empty
+//	uploads       SHA-256 of a picture                   the picture
+//	loose         8 bytes of time + SHA-256 of it        size, of a picture that nobody holds
+//	holders       pool id / user id                      SHA-256 of the picture that the user holds
 //	signing_keys  kid                                    private key, JSON
 //	meta          "audit"                                where the audit chain ends, JSON
 //	audit         event id                               event and SHA-256 of the row before, JSON
@@ -67,11 +70,16 @@ const (
 
 	bucketSessions    = "sessions"
 	bucketSessionEnds = "session_ends"
+
+	bucketUploads = "uploads"
+	bucketLoose   = "loose"
+	bucketHolders = "holders"
 )
 
 var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
 	bucketNames, bucketTickets, bucketRevoked, bucketKeys, bucketAudit, bucketSessions, bucketSessionEnds,
+	bucketUploads, bucketLoose, bucketHolders,
 }
 
 // later are those that stores of earlier versions of the program lack.
