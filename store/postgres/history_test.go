@@ -111,6 +111,11 @@ func TestRace(t *testing.T) {
 		if n := won[i].Load(); n != 1 {
 			t.Errorf("ticket %d was redeemed %d times", i, n)
 		}
+		u, err := stores[0].User(ctx, "p", name(i))
+		check(t, err)
+		if u.Logins.Count != 1 {
+			t.Errorf("user %d has %d logins, want 1", i, u.Logins.Count)
+		}
 	}
 }
 
