@@ -157,6 +157,10 @@ func TestEveryOperationBroken(t *testing.T) {
 	}
 }
 
+// anyMedia are operations that take JSON under any Content-Type, since mini
+// programs send it so. Their descriptions say that in words.
+var anyMedia = []string{"casdoorToken", "casdoorRefresh", "casdoorIntrospect", "casdoorRevoke", "updateUser"}
+
 // broken is a call with one mistake.
 type broken struct {
 	what string
@@ -206,7 +210,7 @@ func (w *world) broken(c call) (all []broken) {
 	}
 	for _, media := range []string{"text/plain", "application/xml", jsonBody, form} {
 		b := c
-		if b.media = media; media != c.media {
+		if b.media = media; media != c.media && !(slices.Contains(anyMedia, c.op) && c.media == jsonBody) {
 			add("as "+media, b)
 		}
 	}
