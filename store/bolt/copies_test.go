@@ -21,6 +21,7 @@ func TestEveryBucketIsMoved(t *testing.T) {
 		bucketAccess,                                             // with its user
 		bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, // made anew of the users
 		bucketSessionEnds, // and of the sessions
+		bucketLoose,       // those last an hour
 	}
 	for _, k := range kinds() {
 		known = append(known, k.bucket)

@@ -34,6 +34,8 @@ func kinds() map[move.Kind]kind {
 		move.Tickets:     {bucketTickets, (*tx).readRedemption, (*tx).writeRedemption},
 		move.Revoked:     asItIs(bucketRevoked),
 		move.Sessions:    {bucketSessions, asItIs(bucketSessions).read, (*tx).writeSession},
+		move.Pictures:    {bucketUploads, (*tx).readPicture, (*tx).writePicture},
+		move.Holders:     {bucketHolders, asItIs(bucketHolders).read, (*tx).writeHolder},
 		move.Events:      asItIs(bucketAudit),
 		move.EventsEnd:   {bucketMeta, (*tx).readEventsEnd, (*tx).writeEventsEnd},
 	}

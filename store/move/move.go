@@ -34,13 +34,15 @@ const (
 	Tickets     Kind = "tickets"      // ticket.Key; record.EncodeRedemption. Redeemed ones only
 	Revoked     Kind = "revoked"      // 8 bytes of expiry + jti; empty
 	Sessions    Kind = "sessions"     // session id; record.EncodeSession
+	Pictures    Kind = "pictures"     // upload.Picture.ID; record.EncodePicture. Held ones only: the others last an hour
+	Holders     Kind = "holders"      // pool id / user id; id of the picture that the user holds
 	Events      Kind = "events"       // event id; as record.Chain wrote it
 	EventsEnd   Kind = "events' end"  // "audit"; record.Chain as JSON
 )
 
 // Kinds are all of them, in the order in which they are moved.
 func Kinds() []Kind {
-	return []Kind{Pools, SigningKeys, Users, Tickets, Revoked, Sessions, Events, EventsEnd}
+	return []Kind{Pools, SigningKeys, Users, Tickets, Revoked, Sessions, Pictures, Holders, Events, EventsEnd}
 }
 
 // Record is a record of some kind.
@@ -97,6 +99,15 @@ type Progress struct {
 
 // BatchSize is how many records are moved at a time.
 const BatchSize = 10_000
+
+// batch is how many records of the kind are moved at a time: a picture may have
+// a megabyte.
+func (k Kind) batch() int {
+	if k == Pictures {
+		return 50
+	}
+	return BatchSize
+}
 
 // ErrDiffers is a destination that does not have what the source has.
 var ErrDiffers = errors.New("the stores differ")
@@ -185,7 +196,7 @@ func copyKind(ctx context.Context, from Source, to Destination, k Kind, after st
 // pages reads all records of a kind after that key.
 func pages(ctx context.Context, s Source, k Kind, after string, do func([]Record) error) error {
 	for {
-		batch, err := s.Read(ctx, k, after, BatchSize)
+		batch, err := s.Read(ctx, k, after, k.batch())
 		if err != nil || len(batch) == 0 {
 			return err
 		}

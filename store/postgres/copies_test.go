@@ -32,7 +32,8 @@ func TestEveryTableIsMoved(t *testing.T) {
 		"meta", "app2wxapp_migrations", // each store's own
 		"codes", "counted", // what replicas tell each other, of the last minutes
 		"access", "identities", // with the users
-		"pools", "signing_keys", "users", "tickets", "revoked", "audit", "audit_end",
+		"pools", "signing_keys", "users", "tickets", "revoked", "sessions", "pictures", "picture_holders",
+		"audit", "audit_end",
 	}
 	for _, table := range tables {
 		if !slices.Contains(known, table) {

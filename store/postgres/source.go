@@ -47,6 +47,11 @@ func kinds() map[move.Kind]kind {
 			expiry, (*Store).scanRevoked, (*Store).writeRevoked},
 		move.Sessions: {`SELECT count(*) FROM sessions`,
 			`SELECT ` + sessionColumns + ` FROM sessions s WHERE s.id > $1 ORDER BY s.id LIMIT $2`, text, (*Store).scanMovedSession, (*Store).writeSessions},
+		move.Pictures: {`SELECT count(*) FROM pictures WHERE loose_since IS NULL`,
+			`SELECT id, type, data FROM pictures WHERE loose_since IS NULL AND id > $1 ORDER BY id LIMIT $2`, text, (*Store).scanMovedPicture, (*Store).writePictures},
+		move.Holders: {`SELECT count(*) FROM picture_holders`,
+			`SELECT pool_id, user_id, picture_id FROM picture_holders WHERE (pool_id, user_id) > ($1, $2) ORDER BY pool_id, user_id LIMIT $3`,
+			inPool, (*Store).scanMovedHolder, (*Store).writeHolders},
 		move.Events: {`SELECT count(*) FROM audit`,
 			`SELECT id, pool_id, type, record FROM audit WHERE id > $1 ORDER BY id LIMIT $2`, text, (*Store).scanMovedEvent, (*Store).writeEvents},
 		move.EventsEnd: {`SELECT count(*) FROM audit_end WHERE record IS NOT NULL`,
@@ -58,7 +63,8 @@ func kinds() map[move.Kind]kind {
 const occupied = `
 SELECT EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM identities)
     OR EXISTS (SELECT 1 FROM access) OR EXISTS (SELECT 1 FROM tickets) OR EXISTS (SELECT 1 FROM revoked)
-    OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM signing_keys) OR EXISTS (SELECT 1 FROM audit)`
+    OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM signing_keys) OR EXISTS (SELECT 1 FROM audit)
+    OR EXISTS (SELECT 1 FROM pictures) OR EXISTS (SELECT 1 FROM picture_holders)`
 
 // What a page begins after.
 func text(key string) []any { return []any{key} }
