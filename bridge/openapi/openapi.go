@@ -50,8 +50,8 @@ func describe(url, version string, files ...string) *API {
 		if d.json, err = doc.json(); err != nil {
 			return d, err
 		}
-		d.page, d.policy, err = doc.page()
-		return d, err
+		d.page, d.policy = doc.page()
+		return d, nil
 	})}
 }
 

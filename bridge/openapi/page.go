@@ -6,7 +6,6 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
-	"html/template"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,32 +14,31 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-//go:embed page.html
-var pageHTML string
-
 //go:embed page.css
 var pageCSS string
 
 // page returns the document as HTML, and the Content-Security-Policy under which
 // it is shown: its one style sheet, and nothing else.
-func (d *document) page() (html []byte, policy string, err error) {
-	t, err := template.New("page").Funcs(template.FuncMap{"prose": prose}).Parse(pageHTML)
-	if err != nil {
-		return nil, "", err
+func (d *document) page() (page []byte, policy string) {
+	info, groups := member(d.root, "info"), d.groups()
+	var s sheet
+	s.put(`<!doctype html>
+<html lang="zh-CN"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>%s · API</title><style>`+pageCSS+"</style></head>\n<body><header><h1>%s <small>%s</small></h1>\n<p class=\"lead\">%s</p>\n",
+		said(info, "title"), said(info, "title"), said(info, "version"), said(info, "summary"))
+	s.prose(said(info, "description"))
+	s.put("<p><code>%s</code> · <a href=\"/openapi.json\">openapi.json</a></p>\n<nav>", d.server())
+	for _, g := range groups {
+		s.put(`<a href="#%s">%s</a> `, g.Name, g.Title)
 	}
-	info := member(d.root, "info")
-	var b bytes.Buffer
-	err = t.Execute(&b, struct {
-		Style                               template.CSS
-		Title, Summary, Description, Server string
-		Version                             string
-		Groups                              []group
-	}{
-		template.CSS(pageCSS), // #nosec G203 -- embedded
-		said(info, "title"), said(info, "summary"), said(info, "description"), d.server(), said(info, "version"), d.groups(),
-	})
+	s.put("</nav></header>\n<main>\n")
+	for _, g := range groups {
+		s.group(g)
+	}
+	s.put("</main></body></html>\n")
 	sum := sha256.Sum256([]byte(pageCSS))
-	return b.Bytes(), "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", err
+	policy = "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return []byte(s.String()), policy
 }
 
 // group is the operations of a tag.
@@ -302,7 +300,10 @@ func (d *document) curl(e Example) curl {
 			}
 		}
 	case e.Type != "":
-		b.WriteString(" \\\n  -d " + quoted(string(e.Body)))
+		var line bytes.Buffer
+		if json.Compact(&line, e.Body) == nil {
+			b.WriteString(" \\\n  -d " + quoted(line.String()))
+		}
 	}
 	answered := string(e.Answer)
 	var plain string
@@ -343,14 +344,3 @@ func said(n *yaml.Node, name string) string {
 
 // code is what stands between backquotes.
 var code = regexp.MustCompile("`([^`]*)`")
-
-// prose returns the text as HTML, paragraphs and code marked.
-func prose(s string) template.HTML {
-	var b strings.Builder
-	for paragraph := range strings.SplitSeq(strings.TrimSpace(s), "\n\n") {
-		if paragraph != "" {
-			b.WriteString("<p>" + code.ReplaceAllString(template.HTMLEscapeString(paragraph), "<code>$1</code>") + "</p>")
-		}
-	}
-	return template.HTML(b.String()) // #nosec G203 -- escaped above
-}
