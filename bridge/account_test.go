@@ -55,7 +55,7 @@ func TestOneAccountEverywhere(t *testing.T) {
 				if other.ID == born.id {
 					t.Errorf("another WeChat user is %s, too", other.ID)
 				}
-				// An operator sees one, who is blocked everywhere.
+				// Who is blocked under that id comes in no more.
 				b.Admin("PATCH", "/admin/v1/pools/"+p.ID+"/users/"+born.id, `{"blocked":true}`).Want(200)
 				b.Issue(p, "alice").WantError(403, 2005, "user_blocked")
 			})
