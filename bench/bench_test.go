@@ -94,6 +94,22 @@ func TestSeed(t *testing.T) {
 	}
 }
 
+// On a PostgreSQL, in miniature.
+func TestOnServer(t *testing.T) {
+	c := config{dir: t.TempDir(), what: []string{"postgres"}, connections: []int{8}, users: 30, requests: 100, rounds: 1}
+	var out bytes.Buffer
+	err := run(c, &out)
+	t.Log(out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{"database users: 30 users", "| postgres | 8 |", "| " + ownStatements + " | 8 |"} {
+		if !strings.Contains(out.String(), row) {
+			t.Errorf("the report has no %q", row)
+		}
+	}
+}
+
 // Half a seed is not taken for one.
 func TestHalfSeed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seed.db")

@@ -31,11 +31,12 @@ type config struct {
 	profiles    string // folder for processor profiles, "" for none
 	binary      string // the built program, "" to build it
 	logins      int    // of growth
-	rate        int    // logins of a simulated second of growth
+	rate        int    // logins of a simulated second of growth, of a real one of bloat
+	minutes     int    // of bloat
 	alg         string // of the tokens of casdoor
 }
 
-var whats = []string{"redeem", "issue", "casdoor", "redis", "postgres", "growth", "program"}
+var whats = []string{"redeem", "issue", "casdoor", "redis", "postgres", "growth", "bloat", "program"}
 
 func main() {
 	if os.Getenv(childEnv) != "" {
@@ -52,7 +53,8 @@ func main() {
 	flag.StringVar(&c.profiles, "profile", "", "`folder` for processor profiles of a last, unmeasured round")
 	flag.StringVar(&c.binary, "binary", "", "measure this `program` instead of building one")
 	flag.IntVar(&c.logins, "logins", 10_000_000, "growth: logins")
-	flag.IntVar(&c.rate, "rate", 2000, "growth: logins of a simulated second")
+	flag.IntVar(&c.rate, "rate", 2000, "growth: logins of a simulated second; bloat: of a real one")
+	flag.IntVar(&c.minutes, "minutes", 30, "bloat: how long")
 	flag.StringVar(&c.alg, "alg", "ES256", "casdoor: `algorithm` of the tokens")
 	flag.Parse()
 	c.what = strings.Split(*what, ",")
@@ -85,8 +87,8 @@ func (c config) validate() error {
 		if w == "redis" && c.users > 1_000_000 {
 			return fmt.Errorf("-what redis: %d users do not fit Redis's memory; say -users 1000000 or less", c.users)
 		}
-		if w == "growth" && (c.logins < 1 || c.rate < 1 || c.rate > c.users/6) {
-			return fmt.Errorf("-what growth: -rate must be 1 to %d: %d users may not ask for more than 20 tickets a minute each, by chance", c.users/6, c.users)
+		if (w == "growth" || w == "bloat") && (c.logins < 1 || c.rate < 1 || c.rate > c.users/6) {
+			return fmt.Errorf("-what %s: -rate must be 1 to %d: %d users may not ask for more than 20 tickets a minute each, by chance", w, c.users/6, c.users)
 		}
 	}
 	if c.requests < 100 || c.rounds < 1 {
@@ -116,7 +118,7 @@ func run(c config, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "%s\n%d users, %d rounds\n", about, c.users, c.rounds)
 	var s seed
-	if slices.ContainsFunc(c.what, func(w string) bool { return w != "program" && w != "postgres" }) {
+	if slices.ContainsFunc(c.what, func(w string) bool { return !slices.Contains([]string{"program", "postgres", "bloat"}, w) }) {
 		if s, err = seedStore(cmp.Or(c.seeded, filepath.Join(folder, "seed.db")), c.users, out); err != nil {
 			return err
 		}
@@ -143,6 +145,8 @@ func (c config) measure(what, folder string, s seed, out io.Writer) (err error) 
 		return c.growth(folder, s, out)
 	case "postgres":
 		return c.onServer(folder, out)
+	case "bloat":
+		return c.bloat(out)
 	}
 	return c.load(what, folder, s, out)
 }

@@ -7,11 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"app2wxapp/audit"
+	"app2wxapp/store"
+	"app2wxapp/store/move"
 	"app2wxapp/store/postgres/pgtest"
+	"app2wxapp/store/record"
 )
 
 // On PostgreSQL the rivals are the same server with a statement for each
@@ -47,29 +53,86 @@ func (c config) onServer(folder string, out io.Writer) (err error) {
 	return c.compare(t, folder, out)
 }
 
-// newServerTrial makes a database with users and a trial of redemptions in it.
-func newServerTrial(server *pgtest.Server, database string, users int, out io.Writer) (*trial, error) {
+// seedServer makes a database with users.
+func seedServer(server *pgtest.Server, database string, users int, out io.Writer) (s seed, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, server.URL("postgres"))
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+database); err != nil {
-		return nil, err
+		return s, err
 	}
 	if err := conn.Close(ctx); err != nil {
-		return nil, err
+		return s, err
 	}
 	begun := time.Now()
-	s := seed{path: server.URL(database), Users: users}
-	if err := s.makePool(s.path); err != nil {
-		return nil, err
-	}
-	if err := s.fill(s.path, 0, users); err != nil {
-		return nil, err
+	s = seed{path: server.URL(database), Users: users}
+	if err := s.fillServer(); err != nil {
+		return s, err
 	}
 	fmt.Fprintf(out, "database %s: %d users, seeded in %.0f s\n", database, users, time.Since(begun).Seconds())
+	return s, nil
+}
+
+// fillServer makes a pool and the users in an empty database, in bulk, as moving
+// a store does.
+func (s *seed) fillServer() (err error) {
+	ctx := context.Background()
+	folder, err := os.MkdirTemp("", "app2wxapp-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	file := filepath.Join(folder, "pool.db")
+	if err := s.makePool(file); err != nil {
+		return err
+	}
+	from, err := store.OpenSource(ctx, storeConfig(file))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	pools, err := from.Read(ctx, move.Pools, "", move.BatchSize)
+	if err != nil {
+		return err
+	}
+	to, err := store.OpenDestination(ctx, storeConfig(s.path))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	if _, err := to.Begin(ctx, from.Origin()); err != nil {
+		return err
+	}
+	if err := to.Write(ctx, move.Pools, pools, move.Place{Kind: move.Users}); err != nil {
+		return err
+	}
+	batch := make([]move.Record, 0, move.BatchSize)
+	for i := range s.Users {
+		u := user(s.PoolID, i)
+		batch = append(batch, move.Record{Key: u.PoolID + "/" + u.ID, Value: string(record.EncodeWholeUser(u))})
+		if len(batch) < move.BatchSize && i < s.Users-1 {
+			continue
+		}
+		if err := to.Write(ctx, move.Users, batch, move.Place{Kind: move.Users, After: batch[len(batch)-1].Key}); err != nil {
+			return err
+		}
+		batch = batch[:0]
+	}
+	if err := to.Index(ctx); err != nil {
+		return err
+	}
+	return to.Finish(ctx, audit.Event{At: now(), Type: audit.StoreMigrated, By: audit.By(ctx)})
+}
+
+// newServerTrial makes a database with users and a trial of redemptions in it.
+func newServerTrial(server *pgtest.Server, database string, users int, out io.Writer) (*trial, error) {
+	s, err := seedServer(server, database, users, out)
+	if err != nil {
+		return nil, err
+	}
 	t := &trial{what: "postgres"}
 	if t.world, err = worldOf(s, 10*time.Minute); err != nil {
 		return nil, err

@@ -204,11 +204,17 @@ func urlOf(path string) string {
 	return "bolt:" + path
 }
 
+func storeConfig(path string) store.Config {
+	return store.Config{
+		URL: urlOf(path), Key: storeKey, Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry(), Now: now,
+	}
+}
+
 // openStore opens the store for what f does.
 func openStore(path string, now func() time.Time, f func(store.Store) error) error {
-	st, err := store.Open(store.Config{
-		URL: urlOf(path), Key: storeKey, Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry(), Now: now,
-	})
+	c := storeConfig(path)
+	c.Now = now
+	st, err := store.Open(c)
 	if err != nil {
 		return err
 	}

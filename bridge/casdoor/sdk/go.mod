@@ -9,6 +9,12 @@ require (
 )
 
 require (
+	github.com/agnivade/levenshtein v1.2.2 // indirect
+	github.com/vektah/gqlparser/v2 v2.5.64 // indirect
+	golang.org/x/image v0.47.0 // indirect
+)
+
+require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/casdoor/casdoor-go-sdk v1.20.0
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
