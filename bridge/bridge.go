@@ -25,6 +25,7 @@ import (
 	"app2wxapp/bridge/authing"
 	"app2wxapp/bridge/casdoor"
 	"app2wxapp/bridge/oauth"
+	"app2wxapp/bridge/openapi"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
 	"app2wxapp/upload"
@@ -109,10 +110,10 @@ func New(c Config) *Server {
 	s.oauth = oauth.New(oauth.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies), authing.New(authing.Config{
 		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,
-	}))
+	}), openapi.Public(c.PublicURL, c.Version))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
 		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally, Limits: limits, Backup: c.Backup, Log: c.Log,
-	}))
+	}), openapi.Admin(c.Version))
 	return s
 }
 

@@ -11,11 +11,12 @@ import (
 	"app2wxapp/bridge/authing"
 	"app2wxapp/bridge/casdoor"
 	"app2wxapp/bridge/oauth"
+	"app2wxapp/bridge/openapi"
 )
 
 // Every URL of the program.
 
-func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API) http.Handler {
+func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi.API) http.Handler {
 	e.Pre(singleSlashes)
 
 	// Authing's app2wxapp: contract sections 4.1, 4.2 and 4.4.
@@ -73,6 +74,7 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API) http.Handler {
 	e.GET("/uploads/:name", sdk.Picture)
 
 	s.healthRoutes(e)
+	describedRoutes(e, described)
 	return e
 }
 
@@ -88,7 +90,7 @@ func canonical(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.API) http.Handler {
+func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.API, described *openapi.API) http.Handler {
 	// Each route has the check of its own: a group with middleware would answer
 	// a wrong method with 404.
 	v1 := func(method, path string, h echo.HandlerFunc) { e.Add(method, "/admin/v1"+path, h, api.Authenticate) }
@@ -109,6 +111,7 @@ func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))
 
 	s.healthRoutes(e)
+	describedRoutes(e, described)
 	return e
 }
 
@@ -117,4 +120,11 @@ func (s *Server) healthRoutes(e *echo.Echo) {
 	e.GET("/readyz", s.readyz)
 	e.Add(http.MethodHead, "/healthz", s.healthz) // monitors send either
 	e.Add(http.MethodHead, "/readyz", s.readyz)
+}
+
+// describedRoutes are not limited, as the keys are not: what they answer is the
+// same memory for all.
+func describedRoutes(e *echo.Echo, d *openapi.API) {
+	e.GET("/openapi.json", d.JSON)
+	e.GET("/docs", d.Page)
 }

@@ -1,0 +1,345 @@
+package openapi_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"image"
+	"image/png"
+	mime "mime/multipart"
+	"net/url"
+
+	"app2wxapp/bridge/bridgetest"
+)
+
+// story is a call that an operation is made for, or one that it refuses as it
+// says. Each becomes an example of the description.
+type story struct {
+	op, name string
+	make     func(w *world) call
+	status   int
+	refused  string // "" for none
+}
+
+// stories has one or more for each operation.
+var stories = []story{
+	{"issue", "returning", func(w *world) call {
+		return w.issue(map[string]any{"code": w.code("alice"), "state": "n-0S6_WzA2Mj", "launch": map[string]any{"scene": 1069, "appId": "wxd930ea5d5a258f4f"},
+			"userInfo": map[string]any{"nickName": "示例用户", "avatarUrl": "https://thirdwx.qlogo.cn/mmopen/vi_32/sample/132", "gender": 1, "language": "zh_CN"}})
+	}, 200, ""},
+	{"issue", "withPhone", func(w *world) call {
+		return w.issue(map[string]any{"code": w.code("alice"), "phoneCode": w.WeChat.PhoneCode(bridgetest.AppID, "alice", "13800138000")})
+	}, 200, ""},
+	{"issue", "spentCode", func(w *world) call {
+		c := w.issue(map[string]any{"code": w.code("alice")})
+		w.Post(w.target(c), c.body).Want(200)
+		return c
+	}, 400, "invalid_code"},
+	{"redeem", "byServer", func(w *world) call {
+		return w.redeem(map[string]any{"ticket": w.ticket(), "secret": w.pool.Secret}).with("Idempotency-Key", "6f0e0c0b-8a3d-4e61-9f7a-2f8f0d3c1a55")
+	}, 200, ""},
+	{"redeem", "twice", func(w *world) call {
+		c := w.redeem(map[string]any{"ticket": w.ticket(), "secret": w.pool.Secret})
+		w.Post(w.target(c), c.body).Want(200)
+		return c
+	}, 400, "invalid_ticket"},
+	{"redeem", "withoutSecret", func(w *world) call { return w.redeem(map[string]any{"ticket": w.ticket()}) }, 401, "secret_required"},
+	{"checkToken", "holds", func(w *world) call { return call{op: "checkToken"}.with("Authorization", "Bearer "+w.token()) }, 200, ""},
+	{"checkToken", "none", func(*world) call { return call{op: "checkToken"} }, 200, ""},
+	{"jwks", "keys", func(w *world) call { w.access("openid"); return call{op: "jwks"} }, 200, ""},
+
+	{"token", "ticket", func(w *world) call {
+		return w.form("token", "grant_type", "urn:app2wxapp:grant-type:ticket", "ticket", w.ticket(), "scope", "openid profile phone").with("Authorization", w.basic())
+	}, 200, ""},
+	{"token", "refresh", func(w *world) call {
+		return w.form("token", "grant_type", "refresh_token", "refresh_token", w.access("openid").Refresh).with("Authorization", w.basic())
+	}, 200, ""},
+	{"token", "usedTicket", func(w *world) call {
+		return w.form("token", "grant_type", "urn:app2wxapp:grant-type:ticket", "ticket", w.redeemed(), "client_id", w.pool.ID, "client_secret", w.pool.Secret)
+	}, 400, "invalid_grant"},
+	{"introspect", "access", func(w *world) call {
+		return w.form("introspect", "token", w.access("openid").Access).with("Authorization", w.basic())
+	}, 200, ""},
+	{"introspect", "unknown", func(w *world) call { return w.form("introspect", "token", "unknown").with("Authorization", w.basic()) }, 200, ""},
+	{"revoke", "refresh", func(w *world) call {
+		return w.form("revoke", "token", w.access("openid").Refresh).with("Authorization", w.basic())
+	}, 200, ""},
+	{"userinfo", "scopes", func(w *world) call {
+		return call{op: "userinfo"}.with("Authorization", "Bearer "+w.access("openid profile phone").Access)
+	}, 200, ""},
+	{"userinfo", "noOpenid", func(w *world) call {
+		return call{op: "userinfo"}.with("Authorization", "Bearer "+w.access("profile").Access)
+	}, 403, "insufficient_scope"},
+	{"userinfoPost", "form", func(w *world) call { return w.form("userinfoPost", "access_token", w.access("openid").Access) }, 200, ""},
+	{"logout", "hint", func(w *world) call {
+		return call{op: "logout", query: url.Values{"id_token_hint": {w.access("openid").ID}}}
+	}, 200, ""},
+	{"logoutPost", "hint", func(w *world) call { return w.form("logoutPost", "id_token_hint", w.access("openid").ID) }, 200, ""},
+	{"discovery", "endpoints", func(*world) call { return call{op: "discovery"} }, 200, ""},
+	{"discoveryOAuth", "endpoints", func(*world) call { return call{op: "discoveryOAuth"} }, 200, ""},
+
+	{"casdoorToken", "miniProgram", func(w *world) call {
+		return w.form("casdoorToken", "tag", "wechat_miniprogram", "client_id", w.pool.ID, "code", w.code("alice"), "username", "Lee")
+	}, 200, ""},
+	{"casdoorToken", "json", func(w *world) call {
+		return call{op: "casdoorToken", media: jsonBody, body: object(map[string]any{"tag": "wechat_miniprogram", "client_id": w.pool.ID, "code": w.code("alice")})}
+	}, 200, ""},
+	{"casdoorToken", "spentCode", func(w *world) call {
+		return w.form("casdoorToken", "tag", "wechat_miniprogram", "client_id", w.pool.ID, "code", "a-code-of-nobody")
+	}, 400, "invalid_grant"},
+	{"casdoorRefresh", "refresh", func(w *world) call {
+		return w.form("casdoorRefresh", "grant_type", "refresh_token", "refresh_token", w.casdoor().Refresh, "client_id", w.pool.ID)
+	}, 200, ""},
+	{"casdoorIntrospect", "access", func(w *world) call {
+		return w.form("casdoorIntrospect", "token", w.casdoor().Access).with("Authorization", w.basic())
+	}, 200, ""},
+	{"casdoorRevoke", "access", func(w *world) call {
+		return w.form("casdoorRevoke", "token", w.casdoor().Access, "client_id", w.pool.ID)
+	}, 200, ""},
+	{"casdoorUserinfo", "user", func(w *world) call {
+		return call{op: "casdoorUserinfo"}.with("Authorization", "Bearer "+w.casdoor().Access)
+	}, 200, ""},
+	{"getAccount", "account", func(w *world) call {
+		return call{op: "getAccount"}.with("Authorization", "Bearer "+w.casdoor().Access)
+	}, 200, ""},
+	{"getAccount", "noToken", func(*world) call { return call{op: "getAccount"} }, 401, "error"},
+	{"updateUser", "itself", func(w *world) call {
+		return call{op: "updateUser", media: jsonBody, body: object(map[string]any{"displayName": "Lee " + w.Clock.Now().Format("15:04"), "avatar": "https://img.example.com/1.png"})}.with("Authorization", "Bearer "+w.casdoor().Access)
+	}, 200, ""},
+	{"updateUser", "notTheirs", func(w *world) call {
+		return call{op: "updateUser", media: jsonBody, body: object(map[string]any{"phone": "13900139000"})}.with("Authorization", "Bearer "+w.casdoor().Access)
+	}, 403, "error"},
+	{"casdoorDiscovery", "endpoints", func(*world) call { return call{op: "casdoorDiscovery"} }, 200, ""},
+	{"casdoorDiscoveryOAuth", "endpoints", func(*world) call { return call{op: "casdoorDiscoveryOAuth"} }, 200, ""},
+	{"applicationDiscovery", "endpoints", func(w *world) call { return w.application("applicationDiscovery") }, 200, ""},
+	{"applicationDiscoveryOAuth", "endpoints", func(w *world) call { return w.application("applicationDiscoveryOAuth") }, 200, ""},
+	{"certificate", "certificate", func(w *world) call { w.casdoor(); return w.application("certificate") }, 200, ""},
+	{"casdoorKeys", "keys", func(w *world) call { w.casdoor(); return call{op: "casdoorKeys"} }, 200, ""},
+	{"applicationKeys", "keys", func(w *world) call { w.casdoor(); return w.application("applicationKeys") }, 200, ""},
+
+	{"loginByCode", "code", func(w *world) call { return w.sdk("loginByCode", map[string]any{"code": w.code("alice")}) }, 200, ""},
+	{"loginByCode", "rawData", func(w *world) call {
+		return w.sdk("loginByCode", map[string]any{"code": w.code("alice"), "rawData": `{"nickName":"示例用户","gender":1}`})
+	}, 200, ""},
+	{"loginByCode", "spentCode", func(w *world) call { return w.sdk("loginByCode", map[string]any{"code": "a-code-of-nobody"}) }, 200, "4002"},
+	{"loginByPhone", "sealed", func(w *world) call { return w.sealed("loginByPhone") }, 200, ""},
+	{"getPhone", "sealed", func(w *world) call { return w.sealed("getPhone") }, 200, ""},
+	{"graphql", "checkLoginStatus", func(w *world) call {
+		return w.query("graphql", "{ checkLoginStatus { code message status exp iat data { id userPoolId arn } } }", nil).with("Authorization", "Bearer "+w.token())
+	}, 200, ""},
+	{"graphql", "user", func(w *world) call {
+		return w.query("graphql", "{ user { id nickname phone } }", nil).with("Authorization", "Bearer "+w.token())
+	}, 200, ""},
+	{"graphql", "updateUser", func(w *world) call {
+		return w.query("graphql", "mutation ($input: UpdateUserInput!) { updateUser(input: $input) { id company } }", map[string]any{"input": map[string]any{"company": "示例公司"}}).with("Authorization", "Bearer "+w.token())
+	}, 200, ""},
+	{"graphql", "refreshToken", func(w *world) call {
+		return w.query("graphql", "mutation { refreshToken { token iat exp } }", nil).with("Authorization", "Bearer "+w.token())
+	}, 200, ""},
+	{"graphql", "accessToken", func(w *world) call {
+		return w.query("graphql", "query ($id: String!, $secret: String!) { accessToken(userPoolId: $id, secret: $secret) { accessToken exp iat } }", map[string]any{"id": w.pool.ID, "secret": w.pool.Secret})
+	}, 200, ""},
+	{"graphql", "userpool", func(w *world) call {
+		return w.query("graphql", "{ userpool { id name app2WxappLoginStrategy { ticketExpriresAfter ticketExchangeUserInfoNeedSecret } } }", nil).with("Authorization", "Bearer "+w.management())
+	}, 200, ""},
+	{"graphql", "updateUserpool", func(w *world) call {
+		return w.query("graphql", "mutation ($input: UpdateUserpoolInput!) { updateUserpool(input: $input) { id tokenExpiresAfter } }", map[string]any{"input": map[string]any{"tokenExpiresAfter": 1296000}}).with("Authorization", "Bearer "+w.management())
+	}, 200, ""},
+	{"graphql", "noToken", func(w *world) call { return w.query("graphql", "{ user { id } }", nil) }, 200, "2020"},
+	{"graphqlV1", "checkLoginStatus", func(w *world) call {
+		return w.query("graphqlV1", "{ checkLoginStatus { message code status token { data { id clientId unionid } iat exp } } }", nil).with("Authorization", "Bearer "+w.token())
+	}, 200, ""},
+	{"sdkLogout", "token", func(w *world) call { return call{op: "sdkLogout"}.with("Authorization", "Bearer "+w.token()) }, 200, ""},
+	{"poolDetail", "settings", func(w *world) call {
+		return call{op: "poolDetail"}.with("Authorization", "Bearer "+w.management())
+	}, 200, ""},
+	{"poolDetail", "noToken", func(*world) call { return call{op: "poolDetail"} }, 200, "2020"},
+	{"upload", "picture", func(*world) call { return avatar() }, 200, ""},
+	{"picture", "uploaded", func(w *world) call {
+		c := avatar()
+		var out struct{ Data struct{ URL string } }
+		w.Do("POST", w.URL+w.target(c), c.body, "Content-Type: "+c.media).Want(200).Decode(&out)
+		at, err := url.Parse(out.Data.URL)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return call{op: "picture", path: map[string]string{"name": at.Path[len("/uploads/"):]}}
+	}, 200, ""},
+
+	{"createPool", "new", func(*world) call {
+		return admin(call{op: "createPool", media: jsonBody, body: object(map[string]any{"name": "Shop", "appId": "wx5a6e64626f780001", "appSecret": "0123456789abcdef0123456789abcdef", "ticketTTL": 60})})
+	}, 201, ""},
+	{"createPool", "taken", func(w *world) call {
+		return admin(call{op: "createPool", media: jsonBody, body: object(map[string]any{"id": w.pool.ID, "name": "Shop", "appId": "wx5a6e64626f780001", "appSecret": "0123456789abcdef0123456789abcdef"})})
+	}, 409, "pool_exists"},
+	{"listPools", "first", func(w *world) call {
+		w.Admin("POST", "/admin/v1/pools", `{"id":"0-archive","name":"Archive","appId":"wx5a6e64626f780001","appSecret":"0123456789abcdef0123456789abcdef"}`) // there from the second time on
+		return admin(call{op: "listPools", query: url.Values{"limit": {"1"}}})
+	}, 200, ""},
+	{"showPool", "pool", func(w *world) call { return w.ofPool("showPool") }, 200, ""},
+	{"showPool", "noToken", func(w *world) call { return w.ofPool("showPool").with("Authorization", "") }, 401, "unauthenticated"},
+	{"patchPool", "settings", func(w *world) call {
+		c := w.ofPool("patchPool")
+		c.media, c.body = jsonBody, object(map[string]any{"ticketTTL": 120, "allowedApps": nil})
+		return c
+	}, 200, ""},
+	{"addSecret", "second", func(w *world) call {
+		return admin(call{op: "addSecret", path: map[string]string{"id": w.NewPool().ID}})
+	}, 201, ""},
+	{"deleteSecret", "only", func(w *world) call {
+		p := w.NewPool()
+		var out struct{ Secrets []struct{ ID string } }
+		w.Admin("GET", "/admin/v1/pools/"+p.ID, "").Want(200).Decode(&out)
+		return admin(call{op: "deleteSecret", path: map[string]string{"id": p.ID, "secretId": out.Secrets[0].ID}})
+	}, 204, ""},
+	{"createUser", "moved", func(w *world) call {
+		c := w.ofPool("createUser")
+		c.media, c.body = jsonBody, object(map[string]any{"nickname": "示例用户", "registerMethod": "oauth:app2wxapp"})
+		return c
+	}, 201, ""},
+	{"showUser", "user", func(w *world) call { return w.ofUser("showUser") }, 200, ""},
+	{"patchUser", "block", func(w *world) call {
+		c := w.ofUser("patchUser")
+		c.media, c.body = jsonBody, `{"blocked":true}`
+		return c
+	}, 200, ""},
+	{"revokeUser", "everywhere", func(w *world) call { return w.ofUser("revokeUser") }, 200, ""},
+	{"listEvents", "newest", func(*world) call {
+		return admin(call{op: "listEvents", query: url.Values{"type": {"pool.created"}, "since": {"24h"}, "limit": {"1"}}})
+	}, 200, ""},
+	{"verifyEvents", "whole", func(*world) call { return admin(call{op: "verifyEvents"}) }, 200, ""},
+	{"backup", "file", func(*world) call { return admin(call{op: "backup"}) }, 200, ""},
+	{"metrics", "text", func(*world) call { return call{op: "metrics"} }, 200, ""},
+	{"health", "ok", func(*world) call { return call{op: "health"} }, 200, ""},
+	{"ready", "ready", func(*world) call { return call{op: "ready"} }, 200, ""},
+	{"healthHead", "ok", func(*world) call { return call{op: "healthHead"} }, 200, ""},
+	{"readyHead", "ready", func(*world) call { return call{op: "readyHead"} }, 200, ""},
+	{"description", "description", func(*world) call { return call{op: "description"} }, 200, ""},
+	{"page", "page", func(*world) call { return call{op: "page"} }, 200, ""},
+	{"admin health", "ok", func(*world) call { return call{op: "admin health"} }, 200, ""},
+	{"admin ready", "ready", func(*world) call { return call{op: "admin ready"} }, 200, ""},
+	{"admin healthHead", "ok", func(*world) call { return call{op: "admin healthHead"} }, 200, ""},
+	{"admin readyHead", "ready", func(*world) call { return call{op: "admin readyHead"} }, 200, ""},
+	{"admin description", "description", func(*world) call { return call{op: "admin description"} }, 200, ""},
+	{"admin page", "page", func(*world) call { return call{op: "admin page"} }, 200, ""},
+}
+
+func (w *world) code(user string) string { return w.WeChat.LoginCode(bridgetest.AppID, user) }
+
+// ticket is a live one of alice, who has a phone and a profile.
+func (w *world) ticket() string {
+	return w.Ticket(w.pool, "alice", w.PhoneCode("alice", "13800138000"), `"userInfo":{"nickName":"示例用户","gender":1,"language":"zh_CN"}`)
+}
+
+func (w *world) redeemed() string {
+	t := w.ticket()
+	w.Redeem(w.pool, t).Want(200)
+	return t
+}
+
+// token is an Authing token of alice.
+func (w *world) token() string {
+	var out struct{ Token string }
+	w.Redeem(w.pool, w.ticket()).Want(200).Decode(&out)
+	return out.Token
+}
+
+type tokens struct {
+	Access  string `json:"access_token"`
+	Refresh string `json:"refresh_token"`
+	ID      string `json:"id_token"`
+}
+
+func (w *world) tokens(c call) (out tokens) {
+	headers := []string{"Content-Type: " + c.media}
+	for name, value := range c.headers {
+		headers = append(headers, name+": "+value)
+	}
+	w.Do("POST", w.URL+w.target(c), c.body, headers...).Want(200).Decode(&out)
+	return out
+}
+
+// access is what the OAuth dialect gives for a ticket.
+func (w *world) access(scope string) tokens {
+	return w.tokens(w.form("token", "grant_type", "urn:app2wxapp:grant-type:ticket", "ticket", w.ticket(), "scope", scope).with("Authorization", w.basic()))
+}
+
+// casdoor is what Casdoor's gives for a sign-in.
+func (w *world) casdoor() tokens {
+	return w.tokens(w.form("casdoorToken", "tag", "wechat_miniprogram", "client_id", w.pool.ID, "code", w.code("alice"), "username", "Lee"))
+}
+
+// management is a management token of Authing's.
+func (w *world) management() string {
+	c := w.query("graphql", fmt.Sprintf("{ accessToken(userPoolId: %q, secret: %q) { accessToken } }", w.pool.ID, w.pool.Secret), nil)
+	var out struct {
+		Data struct{ AccessToken struct{ AccessToken string } }
+	}
+	w.Post(w.target(c), c.body).Want(200).Decode(&out)
+	return out.Data.AccessToken.AccessToken
+}
+
+func (w *world) basic() string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(w.pool.ID+":"+w.pool.Secret))
+}
+
+func (w *world) issue(members map[string]any) call {
+	return call{op: "issue", path: map[string]string{"userPoolId": w.pool.ID}, media: jsonBody, body: object(members)}
+}
+
+func (w *world) redeem(members map[string]any) call {
+	return call{op: "redeem", path: map[string]string{"userPoolId": w.pool.ID}, media: jsonBody, body: object(members)}
+}
+
+func (w *world) form(op string, values ...string) call {
+	return call{op: op, media: form, body: pairs(values...)}
+}
+
+func (w *world) application(op string) call {
+	return call{op: op, path: map[string]string{"application": w.pool.ID}}
+}
+
+func (w *world) sdk(op string, members map[string]any) call {
+	return call{op: op, media: jsonBody, body: object(members)}.with("x-authing-userpool-id", w.pool.ID)
+}
+
+func (w *world) sealed(op string) call {
+	code := w.code("alice")
+	s := w.WeChat.SealedPhone(code, "13800138000")
+	return w.sdk(op, map[string]any{"code": code, "encryptedData": s.EncryptedData, "iv": s.IV})
+}
+
+func (w *world) query(op, query string, variables map[string]any) call {
+	members := map[string]any{"query": query}
+	if variables != nil {
+		members["variables"] = variables
+	}
+	return call{op: op, media: jsonBody, body: object(members)}
+}
+
+// avatar is an upload of a picture.
+func avatar() call {
+	var b bytes.Buffer
+	w := mime.NewWriter(&b)
+	part, err := w.CreateFormFile("file", "avatar.png")
+	if err == nil {
+		err = png.Encode(part, image.NewGray(image.Rect(0, 0, 8, 8)))
+	}
+	if err != nil || w.Close() != nil {
+		panic(err)
+	}
+	return call{op: "upload", query: url.Values{"folder": {"avatar"}}, media: w.FormDataContentType(), body: b.String()}
+}
+
+func admin(c call) call { return c.with("Authorization", "Bearer "+bridgetest.AdminToken) }
+
+func (w *world) ofPool(op string) call {
+	return admin(call{op: op, path: map[string]string{"id": w.pool.ID}})
+}
+
+// ofUser is about a user who is in nobody's way.
+func (w *world) ofUser(op string) call {
+	var out struct{ ID string }
+	w.Admin("POST", "/admin/v1/pools/"+w.pool.ID+"/users", `{"nickname":"示例用户"}`).Want(201).Decode(&out)
+	return admin(call{op: op, path: map[string]string{"id": w.pool.ID, "userId": out.ID}})
+}
