@@ -108,7 +108,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a code is sent to WeChat twice", file: "userpool/codes.go",
-		old: "\tif _, ok := c.young[k]; ok {\n\t\treturn false\n\t}\n", new: "", packages: theUsers,
+		old: "\tif !fresh {\n\t\treturn fmt.Errorf(\"%s code was used before: %w\", kind, ErrCode)\n\t}\n", new: "\t_ = fresh\n", packages: theUsers,
 	},
 	{
 		name: "a code is sent on a connection that was closed", file: "wechat/conns.go",

@@ -83,7 +83,7 @@ var buckets = []string{
 }
 
 // later are those that stores of earlier versions of the program lack.
-var later = []string{bucketAudit, bucketSessions, bucketSessionEnds, bucketNames}
+var later = []string{bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders}
 
 // lockTimeout is how long Open waits for another process to let go of the file.
 const lockTimeout = time.Second
