@@ -34,12 +34,15 @@ test: tools lint
 	$(MAKE) --no-print-directory fuzz FUZZTIME=$(TESTFUZZ)
 
 # The browser tests need Chromium, those of store/postgres the server, unless
-# APP2WXAPP_TEST_POSTGRES names one; nothing else is installed. The package
-# makes a cluster of its own and starts it, which the tests have no use for.
+# APP2WXAPP_TEST_POSTGRES names one, those of others' clients Node; nothing
+# else is installed. PostgreSQL's package makes a cluster of its own and starts it, which the tests have no use for.
 tools:
 	@test -x /usr/bin/chromium || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
 	@test -n "$$APP2WXAPP_TEST_POSTGRES" || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 	  { apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; }
+	@test -x "$$(command -v npm)" || { apt-get update -q && apt-get install -y -q --no-install-recommends nodejs npm; }
+	@cmp -s bridge/clients/package-lock.json bridge/clients/node_modules/.installed || \
+	  { cd bridge/clients && npm ci --no-audit --no-fund && cp package-lock.json node_modules/.installed; }
 
 lint: gosec vuln
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }

@@ -43,6 +43,7 @@ const (
 	UserPhoneChanged Type = "user.phone_changed" //
 	TicketReplayed   Type = "ticket.replayed"    // revoked; jti, or count if it was false
 	TicketRepeated   Type = "ticket.repeated"    // count
+	SessionReused    Type = "session.reused"     // jti, of its newest access token
 	RedeemRefused    Type = "redeem.refused"     // reason, count
 	AdminLoginFailed Type = "admin.login_failed" // count
 	ClockPutBack     Type = "clock.put_back"     // latest_seen
@@ -51,7 +52,7 @@ const (
 // Types are all of them.
 var Types = []Type{
 	PoolCreated, PoolChanged, SecretAdded, SecretDeleted, UserBlocked, UserUnblocked, UserSignedOut, UserPhoneMatched,
-	UserPhoneChanged, TicketReplayed, TicketRepeated, RedeemRefused, AdminLoginFailed, ClockPutBack,
+	UserPhoneChanged, TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
 }
 
 // Known tells whether there is such a type.
@@ -61,7 +62,7 @@ func (t Type) Known() bool { return slices.Contains(Types, t) }
 const (
 	Settings   = "settings"    // names of the settings that changed, with commas
 	SecretID   = "secret"      // id of a pool secret
-	JTI        = "jti"         // of the first token
+	JTI        = "jti"         // of the first token, or of a session's newest
 	Revoked    = "revoked"     // whether this replay revoked it: "true" or "false"
 	Reason     = "reason"      // as in app2wxapp_ticket_redemptions_total
 	Count      = "count"       // how many times, since the row before

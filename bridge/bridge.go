@@ -21,8 +21,10 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/bridge/admin"
+	"app2wxapp/bridge/authing"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
+	"app2wxapp/upload"
 	"app2wxapp/userpool"
 )
 
@@ -31,6 +33,7 @@ type Store interface {
 	userpool.Store
 	ticket.Store
 	token.Store
+	upload.Store
 	audit.Store
 	Ready() error
 }
@@ -57,6 +60,7 @@ type Server struct {
 	pools    *userpool.Service
 	tickets  *ticket.Service
 	tokens   *token.Service
+	uploads  *upload.Service
 	audit    *audit.Tally
 	store    Store
 	room     *room
@@ -83,12 +87,15 @@ func New(c Config) *Server {
 		}),
 		audit:   tally,
 		tokens:  token.New(c.Store, pools, token.Config{Issuer: c.PublicURL, Now: c.Now}),
+		uploads: upload.New(upload.Config{Store: c.Store, Now: c.Now, Log: c.Log, PublicURL: c.PublicURL}),
 		store:   c.Store,
 		room:    room,
 		log:     c.Log,
 		metrics: newMetrics(c.Reg, c.Version),
 	}
-	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies))
+	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies), authing.New(authing.Config{
+		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,
+	}))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
 		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally,
 	}))
@@ -117,6 +124,7 @@ const (
 func (s *Server) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { s.tickets.RunSweeper(ctx) })
+	work.Go(func() { s.uploads.RunSweeper(ctx) })
 	work.Go(func() { s.flush(ctx, usesEvery, "keep the secrets' last use", s.pools.FlushSecretUses) })
 	work.Go(func() { s.flush(ctx, auditEvery, "keep the audit events", s.FlushAudit) })
 	work.Wait()

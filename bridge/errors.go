@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -11,42 +12,61 @@ import (
 	"app2wxapp/bridge/wire"
 )
 
+// speaking is around a handler whose errors are told as the dialect does. It
+// must be the first one around it.
+func speaking(tell wire.Dialect) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.Set(keyDialect, tell)
+			return next(c)
+		}
+	}
+}
+
 // fail answers a request with an error: the one place where errors become
 // HTTP. What is ours, 5xx, is logged here with its cause; the caller gets the
 // request's id to quote.
 func (s *Server) fail(err error, c echo.Context) {
-	p := problem(err)
+	told := s.tell(err, c)
 	shed := err == errShed
 	if !shed { // counted; under overload a line for each would make it worse
-		c.Set(keyOutcome, p.Slug)
+		c.Set(keyOutcome, told.Slug)
 	}
-	if p.Status >= 500 && !shed {
-		s.log.Error("request failed", "route", c.Path(), "pool", c.Get(keyPool), "error", p.Slug, "err", err, "request_id", requestID(c))
+	if told.Problem.Status >= 500 && !shed {
+		s.log.Error("request failed", "route", c.Path(), "pool", c.Get(keyPool), "error", told.Slug, "err", err, "request_id", requestID(c))
 	}
 	if c.Response().Committed {
 		return
 	}
-	p.SetRetryAfter(c.Response().Header())
-	if allow, _ := c.Get(echo.ContextKeyHeaderAllow).(string); p == wire.MethodNotAllowed {
+	told.SetRetryAfter(c.Response().Header())
+	if allow, _ := c.Get(echo.ContextKeyHeaderAllow).(string); told.Problem == wire.MethodNotAllowed {
 		c.Response().Header().Set(echo.HeaderAllow, strings.TrimPrefix(allow, "OPTIONS, "))
 	}
+	maps.Copy(c.Response().Header(), told.Header)
+	if err := wire.Respond(c, told.Status, told.Body); err != nil {
+		s.log.Debug("answer an error", "err", err, "request_id", requestID(c))
+	}
+}
+
+// tell returns the error in the dialect of the route, our own if it has none.
+func (s *Server) tell(err error, c echo.Context) wire.Told {
+	if tell, ok := c.Get(keyDialect).(wire.Dialect); ok {
+		return tell(c.Request(), err, requestID(c))
+	}
+	p := problem(err)
 	if envelope, _ := c.Get(keyEnvelope).(bool); envelope {
-		err = wire.OK(c, struct {
+		return wire.Told{Problem: p, Status: http.StatusOK, Body: struct {
 			Code    int    `json:"code"`
 			Message string `json:"message"`
 			Data    any    `json:"data"`
-		}{p.Code, p.Message(c.Request()), nil})
-	} else {
-		err = wire.Respond(c, p.Status, struct {
-			Code      int    `json:"code"`
-			Error     string `json:"error"`
-			Message   string `json:"message"`
-			RequestID string `json:"requestId"`
-		}{p.Code, p.Slug, p.Message(c.Request()), requestID(c)})
+		}{p.Code, p.Message(c.Request()), nil}}
 	}
-	if err != nil {
-		s.log.Debug("answer an error", "err", err, "request_id", requestID(c))
-	}
+	return wire.Told{Problem: p, Status: p.Status, Body: struct {
+		Code      int    `json:"code"`
+		Error     string `json:"error"`
+		Message   string `json:"message"`
+		RequestID string `json:"requestId"`
+	}{p.Code, p.Slug, p.Message(c.Request()), requestID(c)}}
 }
 
 // problem translates an error of the domain or of the router.

@@ -17,7 +17,7 @@ import (
 )
 
 // easyWeChat knows every code, at once.
-type easyWeChat struct{}
+type easyWeChat struct{ userpool.WeChat }
 
 func (easyWeChat) Code2Session(context.Context, userpool.App, string) (userpool.Session, error) {
 	return userpool.Session{OpenID: "o-fuzz", UnionID: "u-fuzz"}, nil

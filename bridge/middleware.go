@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -67,10 +69,25 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// doubled are slashes that should be one.
+var doubled = regexp.MustCompile("//+")
+
+// singleSlashes is before the routes: a client whose base address ends with a
+// slash asks for //graphql/v2. A redirect would cost a POST its body.
+func singleSlashes(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if u := c.Request().URL; strings.Contains(u.Path, "//") {
+			u.Path, u.RawPath = doubled.ReplaceAllString(u.Path, "/"), doubled.ReplaceAllString(u.RawPath, "/")
+		}
+		return next(c)
+	}
+}
+
 // Keys of what a handler tells the wall about a request.
 const (
 	keyPool     = "pool"     // id of a pool that exists
 	keyEnvelope = "envelope" // true: errors as HTTP 200 in Authing's envelope
+	keyDialect  = "dialect"  // wire.Dialect in which errors are told, if not in our own
 	keyOutcome  = "outcome"  // slug of the error that was answered
 )
 

@@ -8,11 +8,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"app2wxapp/bridge/admin"
+	"app2wxapp/bridge/authing"
 )
 
 // Every URL of the program.
 
-func (s *Server) publicRoutes(e *echo.Echo) http.Handler {
+func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API) http.Handler {
+	e.Pre(singleSlashes)
+
 	// Authing's app2wxapp: contract sections 4.1, 4.2 and 4.4.
 	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue, s.room.limited)
 	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem, s.room.limited)
@@ -21,6 +24,20 @@ func (s *Server) publicRoutes(e *echo.Echo) http.Handler {
 	// Not limited: an answer of many keys is more than net/http holds back, and
 	// whoever does not read it would keep others out.
 	e.GET("/.well-known/jwks.json", s.jwks)
+
+	// Authing's SDKs: bridge/authing. Their errors are told in their own shapes.
+	rest, graphql := speaking(authing.TellREST), speaking(authing.TellGraphQL)
+	e.POST("/connections/social/wechat-miniprogram/auth", sdk.LoginByCode, rest, s.room.limited)
+	e.POST("/connections/social/wechat-miniprogram/auth-by-phone", sdk.LoginByPhone, rest, s.room.limited)
+	e.POST("/connections/social/wechat-miniprogram/getphone", sdk.Phone, rest, s.room.limited)
+	e.POST("/graphql/v2", sdk.GraphQL, graphql, s.room.limited)
+	e.POST("/graphql", sdk.GraphQLV1, graphql, s.room.limited)
+	e.GET("/api/v2/logout", sdk.Logout, rest, s.room.limited)
+	e.GET("/api/v2/userpools/detail", sdk.Detail, rest, s.room.limited)
+	e.POST("/api/v2/upload", sdk.Upload, speaking(authing.TellUpload), s.room.limited)
+	e.Any("/api/v2/*", sdk.Unsupported, rest, s.room.limited)
+	// Not limited: a picture is more than net/http holds back.
+	e.GET("/uploads/:name", sdk.Picture)
 
 	s.healthRoutes(e)
 	return e

@@ -109,3 +109,15 @@ func (w awaitedWeChat) Phone(ctx context.Context, app userpool.App, openID, code
 	defer w.room.enter()
 	return w.WeChat.Phone(ctx, app, openID, code)
 }
+
+func (w awaitedWeChat) OpenPhone(ctx context.Context, app userpool.App, code string, sealed userpool.Sealed) (userpool.Session, userpool.PhoneGrant, error) {
+	w.room.leave()
+	defer w.room.enter()
+	return w.WeChat.OpenPhone(ctx, app, code, sealed)
+}
+
+func (w awaitedWeChat) OpenProfile(ctx context.Context, app userpool.App, code string, sealed userpool.Sealed) (userpool.Session, userpool.Profile, error) {
+	w.room.leave()
+	defer w.room.enter()
+	return w.WeChat.OpenProfile(ctx, app, code, sealed)
+}

@@ -37,7 +37,7 @@ func (s *Server) checkToken(c echo.Context) error {
 		}
 		return zh
 	}
-	claims, err := s.tokens.Verify(c.Request().Context(), raw)
+	claims, err := s.tokens.Verify(c.Request().Context(), raw, token.KindAuthing)
 	switch {
 	case errors.Is(err, token.ErrMissing):
 		return wire.OK(c, answer{Code: 2020, Message: say("未登录", "not signed in")})

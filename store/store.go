@@ -15,6 +15,7 @@ import (
 	"app2wxapp/store/postgres"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
+	"app2wxapp/upload"
 	"app2wxapp/userpool"
 )
 
@@ -24,6 +25,7 @@ type Store interface {
 	ticket.Store
 	audit.Store
 	token.Store
+	upload.Store
 	// Ready returns nil if the store can answer, else an error that wraps
 	// userpool.ErrUnavailable.
 	Ready() error

@@ -180,15 +180,16 @@ type Store interface {
 	// ExpiresAt on, userpool.ErrBlocked, and ErrVoid.
 	//
 	// A ticket that is redeemed already gives ErrRedeemed, with Ticket and JTI
-	// of the first success, and revokes that token if r says so, which is once
-	// and writes the event r.Replayed; unless r.Idempotency is that of the first
-	// success and the ticket has not expired: then the first answer is returned
-	// again, Repeated, if the user may still come in.
+	// of the first success, and revokes that token and ends the session of that
+	// id (token.Tombstone) if r says so, which is once and writes the event
+	// r.Replayed; unless r.Idempotency is that of the first success and the
+	// ticket has not expired: then the first answer is returned again, Repeated,
+	// if the user may still come in.
 	RedeemTicket(ctx context.Context, r Redemption) (Redeemed, error)
 
 	// SweepTickets deletes up to limit tickets whose end is RetainFor or more
-	// before now, deny-list entries of tokens that have expired, and audit
-	// events that are audit.RetainFor old, but for the newest. It returns how
-	// many it deleted.
+	// before now, deny-list entries of tokens that have expired, sessions that
+	// have, and audit events that are audit.RetainFor old, but for the newest. It
+	// returns how many it deleted.
 	SweepTickets(ctx context.Context, now time.Time, limit int) (int, error)
 }

@@ -40,8 +40,8 @@ const bitsRS256 = 3072
 // different types, so that a public key can never be taken for an HMAC key.
 type key interface {
 	alg() string
-	// header returns the encoded header of what the key signs.
-	header() string
+	// header returns the encoded header of a token of that typ.
+	header(typ string) string
 	sign(signed []byte) ([]byte, error)
 	// verify returns an error unless sig is the key's signature of signed.
 	verify(signed string, sig []byte) error
@@ -65,8 +65,8 @@ func hmacKeyOf(p userpool.Pool) (hmacKey, error) {
 	return hmacKey{secret, &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}}, nil
 }
 
-func (hmacKey) alg() string    { return algHS256 }
-func (hmacKey) header() string { return headerHS256 }
+func (hmacKey) alg() string          { return algHS256 }
+func (hmacKey) header(string) string { return headerHS256 } // it signs Authing's tokens only
 
 func (k hmacKey) sign(signed []byte) ([]byte, error) {
 	mac := k.macs.Get().(hash.Hash)
@@ -85,8 +85,8 @@ type keyPair struct {
 	der     []byte // as stored
 	private crypto.Signer
 	method  jwt.SigningMethod
-	jwk     JWK // the public half; its KeyID and Alg are the key's
-	head    string
+	jwk     JWK               // the public half; its KeyID and Alg are the key's
+	heads   map[string]string // encoded headers, by typ
 }
 
 // parseKey makes a stored key ready for use. It refuses one that does not fit
@@ -108,21 +108,25 @@ func parseKey(k Key) (*keyPair, error) {
 		return nil, fmt.Errorf("signing key %s: an %s key, stored as %s", k.ID, pub.Alg, k.Alg)
 	}
 	pub.KeyID = k.ID
-	head, err := json.Marshal(header{Alg: k.Alg, Type: "JWT", KeyID: &k.ID})
-	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
+	heads := map[string]string{}
+	for _, typ := range []string{TypeJWT, TypeAccess, typeManagement} {
+		head, err := json.Marshal(header{Alg: k.Alg, Type: typ, KeyID: &k.ID})
+		if err != nil {
+			return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
+		}
+		heads[typ] = encoding.EncodeToString(head)
 	}
 	return &keyPair{
 		der:     k.Private,
 		private: private,
 		method:  jwt.GetSigningMethod(k.Alg),
 		jwk:     pub,
-		head:    encoding.EncodeToString(head),
+		heads:   heads,
 	}, nil
 }
 
-func (k *keyPair) alg() string    { return k.jwk.Alg }
-func (k *keyPair) header() string { return k.head }
+func (k *keyPair) alg() string              { return k.jwk.Alg }
+func (k *keyPair) header(typ string) string { return k.heads[typ] }
 
 func (k *keyPair) sign(signed []byte) ([]byte, error) {
 	if private, ok := k.private.(*ecdsa.PrivateKey); ok {

@@ -16,7 +16,7 @@ type Key struct {
 	CreatedAt time.Time
 }
 
-// Store keeps signing keys and the deny-list.
+// Store keeps signing keys, the deny-list and sessions.
 type Store interface {
 	// SigningKeys returns all signing keys, oldest first.
 	SigningKeys(ctx context.Context) ([]Key, error)
@@ -26,6 +26,28 @@ type Store interface {
 	// TokenRevoked tells whether the token that ends at expiresAt is on the
 	// deny-list. Entries may be swept once their token has expired.
 	TokenRevoked(ctx context.Context, jti string, expiresAt time.Time) (bool, error)
+	// RevokeToken puts the token that ends at expiresAt, a whole second, on the
+	// deny-list. One that is there stays there.
+	RevokeToken(ctx context.Context, jti string, expiresAt time.Time) error
+
+	// CreateSession stores the session. If there is one with this ID it changes
+	// nothing and returns nil if that is the same session, not ended, whose first
+	// refresh token is still out; else ErrSession.
+	CreateSession(ctx context.Context, s Session) error
+	// Session returns the session, ended or expired ones too, or ErrSession.
+	// Sessions are swept, with SweepTickets, from ExpiresAt on.
+	Session(ctx context.Context, id string) (Session, error)
+	// RotateSession replaces the session's refresh token and access token as
+	// one step, by Session.Judge with the user as they are in that step, and
+	// returns what is stored afterwards. It returns Judge's error, and ErrSession
+	// if there is no such session. Of any number of concurrent calls that show
+	// one refresh token exactly one succeeds. ErrReused ends the session and
+	// writes the event r.Reused in that step; every other error changes nothing.
+	// With r.RevokePrevious the access token before goes on the deny-list.
+	RotateSession(ctx context.Context, r Rotation) (Session, error)
+	// EndSession ends the pool's session for good. One that is not there, or has
+	// ended, is none to end.
+	EndSession(ctx context.Context, poolID, id string) error
 }
 
 // Users tells what a token is checked against besides its signature.

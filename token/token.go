@@ -1,8 +1,13 @@
-// Package token makes and checks the JWT that an app gets for a ticket.
+// Package token makes and checks the JWTs that an app gets, and keeps the
+// sessions of those that can be refreshed.
 //
-// Service.Issue makes one, Service.Verify checks one, Service.JWKS publishes
-// what others need to check one without asking. The claims are Authing's,
-// followed by the registered ones of RFC 7519:
+// Service.Issue makes Authing's, IssueAccess OAuth's, Sign those whose claims a
+// dialect makes; Verify checks one of a named Kind; JWKS publishes what others
+// need to check one without asking. Begin, Refresh, End and Lookup are for
+// sessions (session.go).
+//
+// The claims of an Authing token are Authing's, followed by the registered ones
+// of RFC 7519:
 //
 //	{"data":{"unionid":…,"id":…,"clientId":…},"iat":…,"exp":…,
 //	 "iss":…,"sub":…,"aud":…,"jti":…}
@@ -12,6 +17,10 @@
 //
 //	HS256                  the pool's jwtSecret; no kid, never in the JWKS
 //	RS256, ES256, EdDSA    the newest key of the store for it, named by kid
+//
+// The other kinds are for clients who verify with the JWKS, and are never
+// HS256: whoever has a pool's jwtSecret can make Authing's tokens of that pool
+// and no others.
 //
 // A key is used with one algorithm, and the key decides which; the header of a
 // token can only agree (RFC 8725 §3.1). Who verifies with the JWKS alone sees
@@ -83,22 +92,6 @@ type Token struct {
 	ExpiresAt time.Time
 }
 
-// payload is a claims set as it is read. The four pointers are nil in a token
-// that Authing made.
-type payload struct {
-	Data struct {
-		UnionID  string `json:"unionid"`
-		ID       string `json:"id"`
-		ClientID string `json:"clientId"`
-	} `json:"data"`
-	IssuedAt  int64   `json:"iat"`
-	ExpiresAt int64   `json:"exp"`
-	Issuer    *string `json:"iss"`
-	Subject   *string `json:"sub"`
-	Audience  *string `json:"aud"`
-	ID        *string `json:"jti"`
-}
-
 // Stamp is what makes one token differ from the next of the same user. Its
 // times are whole seconds in the token.
 type Stamp struct {
@@ -123,7 +116,7 @@ func (s *Service) Issue(ctx context.Context, pool userpool.Pool, user userpool.U
 	}
 	t := Token{IssuedAt: stamp.IssuedAt.UTC().Truncate(time.Second), ExpiresAt: stamp.ExpiresAt.UTC().Truncate(time.Second)}
 	claims := s.appendClaims(make([]byte, 0, 512), pool.ID, user, stamp.ID, t)
-	if t.Raw, err = seal(k, claims); err != nil {
+	if t.Raw, err = seal(k, TypeJWT, claims); err != nil {
 		return Token{}, fmt.Errorf("issue token: %w", err)
 	}
 	return t, nil
@@ -176,11 +169,11 @@ func (s *Service) signingKey(ctx context.Context, pool userpool.Pool) (key, erro
 // buffers are memory for tokens that are being made.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// seal returns the claims as a token signed with k.
-func seal(k key, claims []byte) (string, error) {
+// seal returns the claims as a token of that typ, signed with k.
+func seal(k key, typ string, claims []byte) (string, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	raw := append((*buf)[:0], k.header()...)
+	raw := append((*buf)[:0], k.header(typ)...)
 	raw = append(raw, '.')
 	raw = encoding.AppendEncode(raw, claims)
 	sig, err := k.sign(raw)

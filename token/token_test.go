@@ -52,6 +52,8 @@ func newFixture(t testing.TB) *fixture {
 		revoked: map[string]time.Time{},
 		pools:   map[string]userpool.Pool{poolID: f.pool, other.ID: other},
 		users:   map[[2]string]userpool.User{{poolID, userID}: f.user},
+
+		sessions: map[string]token.Session{},
 	}
 	f.Service = token.New(f.store, f.store, token.Config{Issuer: issuer, Now: func() time.Time { return f.now }})
 	return f
@@ -101,8 +103,8 @@ func TestIssue(t *testing.T) {
 				t.Errorf("ExpiresAt = %v and %v, want %v", tok.ExpiresAt, f.pool.TokenEnd(start), want)
 			}
 
-			got, err := f.Verify(t.Context(), tok.Raw)
-			want := token.Claims{PoolID: poolID, UserID: userID, UnionID: unionID, IssuedAt: tok.IssuedAt, ExpiresAt: tok.ExpiresAt, ID: jti}
+			got, err := f.Verify(t.Context(), tok.Raw, token.KindAuthing)
+			want := token.Claims{Kind: token.KindAuthing, PoolID: poolID, UserID: userID, UnionID: unionID, IssuedAt: tok.IssuedAt, ExpiresAt: tok.ExpiresAt, ID: jti}
 			if err != nil || got != want {
 				t.Errorf("Verify = %+v, %v, want %+v", got, err, want)
 			}
@@ -178,7 +180,7 @@ func TestConcurrentFirstIssue(t *testing.T) {
 		if len(slices.Compact(toks)) != 1 {
 			t.Errorf("%s: concurrent first calls gave different tokens", alg)
 		}
-		if _, err := f.Verify(t.Context(), toks[0].Raw); err != nil {
+		if _, err := f.Verify(t.Context(), toks[0].Raw, token.KindAuthing); err != nil {
 			t.Errorf("%s: Verify: %v", alg, err)
 		}
 	}
@@ -250,14 +252,14 @@ func TestNewestKeySigns(t *testing.T) {
 		t.Errorf("after a second kid = %s, want %s", got, want)
 	}
 	for _, raw := range []string{before.Raw, after.Raw} {
-		if _, err := f.Verify(t.Context(), raw); err != nil {
+		if _, err := f.Verify(t.Context(), raw, token.KindAuthing); err != nil {
 			t.Errorf("Verify: %v", err)
 		}
 	}
 
 	f.store.keys = f.store.keys[len(f.store.keys)-1:]
 	f.now = f.now.Add(time.Second)
-	if _, err := f.Verify(t.Context(), before.Raw); !errors.Is(err, token.ErrInvalid) {
+	if _, err := f.Verify(t.Context(), before.Raw, token.KindAuthing); !errors.Is(err, token.ErrInvalid) {
 		t.Errorf("Verify after the key was taken away = %v, want %v", err, token.ErrInvalid)
 	}
 }
@@ -272,7 +274,7 @@ func TestKeyOfOtherReplica(t *testing.T) {
 	}
 	f.store.keys = append(f.store.keys, storedKey(t, "EdDSA"))
 	other := newFixture(t)
-	if _, err := f.Verify(t.Context(), other.issue(t, "EdDSA", userpool.NewID(start)).Raw); err != nil {
+	if _, err := f.Verify(t.Context(), other.issue(t, "EdDSA", userpool.NewID(start)).Raw, token.KindAuthing); err != nil {
 		t.Errorf("Verify: %v", err)
 	}
 }
@@ -323,7 +325,7 @@ func BenchmarkVerifyHS256(b *testing.B) {
 	raw := f.issue(b, "HS256", userpool.NewID(start)).Raw
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := f.Verify(b.Context(), raw); err != nil {
+		if _, err := f.Verify(b.Context(), raw, token.KindAuthing); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -2,11 +2,14 @@ package token
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"app2wxapp/userpool"
 )
@@ -21,59 +24,91 @@ const (
 
 // Claims are what a verified token says.
 type Claims struct {
+	Kind      Kind
 	PoolID    string
 	UserID    string
-	UnionID   string // "" if WeChat had reported none
+	UnionID   string // Authing's only; "" if WeChat had reported none
+	Scope     string // names with spaces between them; "" for none
+	SessionID string // "" in Authing's
 	IssuedAt  time.Time
 	ExpiresAt time.Time
-	ID        string // the jti; "" in a token that Authing made
+	ID        string // under which RevokeToken denies it; "" if it has none
 }
 
-// Verify returns the claims of a token that is valid now. It returns
+// Verify returns the claims of a token of one of these kinds that is valid now.
+// It returns
 //
 //   - ErrMissing for an empty one,
 //   - ErrExpired from exp on, if nothing else is wrong with its claims,
-//   - ErrInvalid for one that this server did not issue, that was revoked, or
-//     whose user is gone, blocked, or has since been signed out,
+//   - ErrInvalid for one that is of another kind, that this server did not
+//     issue, that was revoked, whose session has ended, or whose user is gone,
+//     blocked, or has since been signed out,
 //   - and the store's error, wrapped, if the store cannot tell.
 //
-// A token without iss, sub, aud and jti is one that Authing made with the
-// jwtSecret that the pool was created with. It is valid like any other, but has
-// no jti that could be revoked, and is signed out by the second.
-func (s *Service) Verify(ctx context.Context, raw string) (Claims, error) {
+// An Authing token without iss, sub, aud and jti is one that Authing made with
+// the jwtSecret that the pool was created with. It is valid like any other, but
+// has no jti that could be revoked, and is signed out by the second.
+func (s *Service) Verify(ctx context.Context, raw string, kinds ...Kind) (Claims, error) {
+	t, err := s.authentic(ctx, raw, kinds)
+	if err != nil {
+		return Claims{}, err
+	}
+	if s.now().Unix() >= t.payload.ExpiresAt { // exp is a whole second: it has come when its second has
+		return Claims{}, ErrExpired
+	}
+	if err := s.checkStanding(ctx, t); err != nil {
+		return Claims{}, err
+	}
+	return t.claims(), nil
+}
+
+// Hint returns the claims of an id_token of this server, expired or not, whose
+// session need not be there any more: whom a logout is about (OpenID Connect
+// RP-Initiated Logout 1.0 §2). It proves nothing about who shows it.
+func (s *Service) Hint(ctx context.Context, raw string) (Claims, error) {
+	t, err := s.authentic(ctx, raw, []Kind{KindID})
+	if err != nil {
+		return Claims{}, err
+	}
+	return t.claims(), nil
+}
+
+// authentic takes a token apart and checks that it is one of ours and of one of
+// the kinds: pool, key, signature, and claims but for the end.
+func (s *Service) authentic(ctx context.Context, raw string, kinds []Kind) (unverified, error) {
 	if raw == "" {
-		return Claims{}, ErrMissing
+		return unverified{}, ErrMissing
 	}
 	t, err := parse(raw)
 	if err != nil {
-		return Claims{}, err
+		return unverified{}, err
+	}
+	if !slices.Contains(kinds, t.kind) {
+		return unverified{}, invalid("a token of another kind")
 	}
 	// The pool is the token's own word until the signature is verified with
 	// that pool's key.
-	pool, err := s.users.Pool(ctx, t.payload.Data.ClientID)
+	pool, err := s.users.Pool(ctx, t.poolID())
 	if errors.Is(err, userpool.ErrPoolNotFound) {
-		return Claims{}, invalid("unknown pool")
+		return unverified{}, invalid("unknown pool")
 	}
 	if err != nil {
-		return Claims{}, fmt.Errorf("verify token: %w", err)
+		return unverified{}, fmt.Errorf("verify token: %w", err)
 	}
 	k, err := s.verifyingKey(ctx, pool, t.header)
 	if err != nil {
-		return Claims{}, err
+		return unverified{}, err
 	}
 	if t.header.Alg != k.alg() {
-		return Claims{}, invalid("alg is not the key's")
+		return unverified{}, invalid("alg is not the key's")
+	}
+	if t.kind != KindAuthing && k.alg() == algHS256 {
+		return unverified{}, invalid("HS256 is for Authing's tokens only")
 	}
 	if k.verify(t.signed, t.sig) != nil {
-		return Claims{}, invalid("wrong signature")
+		return unverified{}, invalid("wrong signature")
 	}
-	if err := s.checkClaims(t.payload, k); err != nil {
-		return Claims{}, err
-	}
-	if err := s.checkStanding(ctx, t.payload); err != nil {
-		return Claims{}, err
-	}
-	return t.payload.claims(), nil
+	return t, s.checkClaims(t, k)
 }
 
 // verifyingKey returns the key that the header names: without a kid the pool's
@@ -96,30 +131,30 @@ func (s *Service) verifyingKey(ctx context.Context, pool userpool.Pool, h header
 	return k, nil
 }
 
-// checkClaims checks what the token itself says, the end last.
-func (s *Service) checkClaims(p payload, k key) error {
-	now := s.now().Unix()
+// checkClaims checks what the token itself says, but for its end.
+func (s *Service) checkClaims(t unverified, k key) error {
+	p := t.payload
+	byAuthing := t.kind == KindAuthing && p.byAuthing()
+	_, idOK := p.id(t.kind)
 	switch {
-	case p.byAuthing() && k.alg() != algHS256:
+	case byAuthing && k.alg() != algHS256:
 		return invalid("no iss, sub, aud and jti, which only Authing's tokens lack")
-	case !p.byAuthing() && !p.registered(s.issuer):
-		return invalid("iss, sub, aud or jti is wrong")
+	case !byAuthing && (!idOK || !p.registered(t.kind, s.issuer)):
+		return invalid("iss, sub, aud, jti or sid is wrong")
 	case p.IssuedAt <= 0 || p.ExpiresAt <= p.IssuedAt:
 		return invalid("iat or exp is missing")
-	case p.IssuedAt > now+int64(MaxSkew/time.Second):
+	case p.IssuedAt > s.now().Unix()+int64(MaxSkew/time.Second):
 		return invalid("issued in the future")
-	case now >= p.ExpiresAt: // exp is a whole second: it has come when its second has
-		return ErrExpired
 	}
 	return nil
 }
 
 // checkStanding checks what has happened since the token was issued.
-func (s *Service) checkStanding(ctx context.Context, p payload) error {
-	madeAt := p.IssuedAt * 1000
-	if p.ID != nil {
-		madeAt, _ = idTime(*p.ID) // registered has seen that it is one
-		revoked, err := s.store.TokenRevoked(ctx, *p.ID, time.Unix(p.ExpiresAt, 0).UTC())
+func (s *Service) checkStanding(ctx context.Context, t unverified) error {
+	p, madeAt := t.payload, t.payload.IssuedAt*1000
+	if id, _ := p.id(t.kind); id != "" {
+		madeAt, _ = idTime(id)
+		revoked, err := s.store.TokenRevoked(ctx, id, time.Unix(p.ExpiresAt, 0).UTC())
 		if err != nil {
 			return fmt.Errorf("verify token: %w", err)
 		}
@@ -127,7 +162,12 @@ func (s *Service) checkStanding(ctx context.Context, p payload) error {
 			return invalid("revoked")
 		}
 	}
-	user, err := s.users.User(ctx, p.Data.ClientID, p.Data.ID)
+	if p.SessionID != "" {
+		if err := s.checkSession(ctx, t); err != nil {
+			return err
+		}
+	}
+	user, err := s.users.User(ctx, t.poolID(), p.userID(t.kind))
 	switch {
 	case errors.Is(err, userpool.ErrUserNotFound):
 		return invalid("unknown user")
@@ -141,51 +181,58 @@ func (s *Service) checkStanding(ctx context.Context, p payload) error {
 	return nil
 }
 
-// byAuthing tells whether the claims are those of Authing's tokens: none of the
-// four that came after.
-func (p payload) byAuthing() bool {
-	return p.Issuer == nil && p.Subject == nil && p.Audience == nil && p.ID == nil
-}
-
-// registered tells whether the claims that Authing's tokens lack are there and
-// agree with the issuer and with data.
-func (p payload) registered(issuer string) bool {
-	if p.Issuer == nil || p.Subject == nil || p.Audience == nil || p.ID == nil {
-		return false
+// checkSession checks that the token's session goes on and is this user's.
+func (s *Service) checkSession(ctx context.Context, t unverified) error {
+	session, err := s.store.Session(ctx, t.payload.SessionID)
+	switch {
+	case errors.Is(err, ErrSession):
+		return invalid("its session is over")
+	case err != nil:
+		return fmt.Errorf("verify token: %w", err)
+	case session.PoolID != t.poolID(), session.UserID != t.payload.userID(t.kind):
+		return invalid("its session is another's")
+	case session.Over(s.now()):
+		return invalid("its session is over")
 	}
-	_, ok := idTime(*p.ID)
-	return ok && *p.Issuer == issuer && *p.Subject == p.Data.ID && *p.Audience == p.Data.ClientID
-}
-
-func (p payload) claims() Claims {
-	c := Claims{
-		PoolID:    p.Data.ClientID,
-		UserID:    p.Data.ID,
-		UnionID:   p.Data.UnionID,
-		IssuedAt:  time.Unix(p.IssuedAt, 0).UTC(),
-		ExpiresAt: time.Unix(p.ExpiresAt, 0).UTC(),
-	}
-	if p.ID != nil {
-		c.ID = *p.ID
-	}
-	return c
+	return nil
 }
 
 // header is what is written and read of a JOSE header, RFC 7515 §4. Crit is
 // never written.
 type header struct {
-	Alg   string          `json:"alg"`
-	Type  string          `json:"typ"`
-	KeyID *string         `json:"kid,omitempty"`
-	Crit  json.RawMessage `json:"crit,omitempty"`
+	Alg   string         `json:"alg"`
+	Type  string         `json:"typ"`
+	KeyID *string        `json:"kid,omitempty"`
+	Crit  jsontext.Value `json:"crit,omitempty"`
 }
 
 // unverified is a token taken apart, of which nothing is proved.
 type unverified struct {
+	kind    Kind // by what it says; never 0
 	header  header
 	payload payload
 	signed  string // header and payload as they were signed
 	sig     []byte
+}
+
+func (t unverified) poolID() string { return t.payload.poolID(t.kind) }
+
+func (t unverified) claims() Claims {
+	p := t.payload
+	c := Claims{
+		Kind:      t.kind,
+		PoolID:    t.poolID(),
+		UserID:    p.userID(t.kind),
+		Scope:     p.Scope,
+		SessionID: p.SessionID,
+		IssuedAt:  time.Unix(p.IssuedAt, 0).UTC(),
+		ExpiresAt: time.Unix(p.ExpiresAt, 0).UTC(),
+	}
+	c.ID, _ = p.id(t.kind)
+	if p.Data != nil {
+		c.UnionID = p.Data.UnionID
+	}
+	return c
 }
 
 // parse takes a token apart, or returns ErrInvalid.
@@ -214,16 +261,18 @@ func parse(raw string) (unverified, error) {
 	if t.header.Crit != nil {
 		return unverified{}, invalid("crit")
 	}
-	if t.header.Type != "JWT" {
-		return unverified{}, invalid("typ is not JWT")
+	if t.kind = t.payload.kind(t.header.Type); t.kind == 0 {
+		return unverified{}, invalid("typ and claims are of no kind of token, or of two")
 	}
-	if t.payload.Data.ID == "" || t.payload.Data.ClientID == "" {
-		return unverified{}, invalid("no data.id or data.clientId")
+	if t.poolID() == "" || t.payload.userID(t.kind) == "" {
+		return unverified{}, invalid("it names no pool or no user")
 	}
 	return t, nil
 }
 
-// decode decodes base64url of JSON into v and tells whether it was that.
+// decode decodes base64url of JSON into v and tells whether it was that. A name
+// counts in its exact spelling and must not come twice, lest two readers see
+// two things.
 func decode(part string, v any) bool {
 	b, err := encoding.DecodeString(part)
 	return err == nil && json.Unmarshal(b, v) == nil

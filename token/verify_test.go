@@ -229,7 +229,7 @@ func TestVerifyTampered(t *testing.T) {
 }
 
 func TestVerifyMissing(t *testing.T) {
-	if _, err := newFixture(t).Verify(t.Context(), ""); !errors.Is(err, token.ErrMissing) {
+	if _, err := newFixture(t).Verify(t.Context(), "", token.KindAuthing); !errors.Is(err, token.ErrMissing) {
 		t.Errorf("Verify of nothing = %v, want %v", err, token.ErrMissing)
 	}
 }
@@ -245,7 +245,7 @@ func TestVerifyExpiry(t *testing.T) {
 	f.now = tok.ExpiresAt.Add(-time.Millisecond)
 	check(t, f, "a millisecond earlier", tok.Raw, true)
 	for _, f.now = range []time.Time{tok.ExpiresAt, tok.ExpiresAt.Add(time.Millisecond), tok.ExpiresAt.Add(1000 * time.Hour)} {
-		if _, err := f.Verify(t.Context(), tok.Raw); !errors.Is(err, token.ErrExpired) {
+		if _, err := f.Verify(t.Context(), tok.Raw, token.KindAuthing); !errors.Is(err, token.ErrExpired) {
 			t.Errorf("Verify at %v = %v, want %v", f.now, err, token.ErrExpired)
 		}
 		check(t, f, "expired and forged", forged, false)
@@ -303,7 +303,7 @@ func TestVerifyWithoutStore(t *testing.T) {
 			}
 			raw := forge(t, header, claims, key)
 			f.store.err, f.store.errIn = errStore, method
-			_, err := f.Verify(t.Context(), raw)
+			_, err := f.Verify(t.Context(), raw, token.KindAuthing)
 			if header == hs256 && method == "SigningKeys" {
 				check(t, f, "HS256 needs no signing key", raw, true)
 				continue
@@ -319,13 +319,13 @@ func TestVerifyWithoutStore(t *testing.T) {
 func TestVerifyAuthingSample(t *testing.T) {
 	f := newFixture(t)
 	f.now = time.Date(2024, 1, 16, 0, 0, 0, 0, time.UTC)
-	got, err := f.Verify(t.Context(), sample)
-	want := token.Claims{PoolID: poolID, UserID: userID, UnionID: unionID, IssuedAt: time.Unix(1705307400, 0).UTC(), ExpiresAt: time.Unix(1706603400, 0).UTC()}
+	got, err := f.Verify(t.Context(), sample, token.KindAuthing)
+	want := token.Claims{Kind: token.KindAuthing, PoolID: poolID, UserID: userID, UnionID: unionID, IssuedAt: time.Unix(1705307400, 0).UTC(), ExpiresAt: time.Unix(1706603400, 0).UTC()}
 	if err != nil || got != want {
 		t.Errorf("Verify = %+v, %v, want %+v", got, err, want)
 	}
 	f.now = want.ExpiresAt
-	if _, err := f.Verify(t.Context(), sample); !errors.Is(err, token.ErrExpired) {
+	if _, err := f.Verify(t.Context(), sample, token.KindAuthing); !errors.Is(err, token.ErrExpired) {
 		t.Errorf("Verify at exp = %v, want %v", err, token.ErrExpired)
 	}
 }
@@ -346,7 +346,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add(forge(f, `{"alg":"HS256","typ":"JWT","kid":"rs256"}`, claims, []byte(jwtSecret)))
 	f.Add(forge(f, `{"alg":"HS256","typ":"JWT","crit":["exp"]}`, claims, []byte(jwtSecret)))
 	f.Fuzz(func(t *testing.T, raw string) {
-		got, err := x.Verify(context.Background(), raw)
+		got, err := x.Verify(context.Background(), raw, token.KindAuthing)
 		switch {
 		case err == nil:
 			if !issued[raw[:strings.LastIndexByte(raw, '.')]] || got.UserID != userID || got.PoolID != poolID {
@@ -361,7 +361,7 @@ func FuzzVerify(f *testing.F) {
 // check verifies raw, which must be valid or else ErrInvalid.
 func check(t *testing.T, f *fixture, name, raw string, valid bool) {
 	t.Helper()
-	got, err := f.Verify(t.Context(), raw)
+	got, err := f.Verify(t.Context(), raw, token.KindAuthing)
 	switch {
 	case valid && (err != nil || got.UserID != userID || got.PoolID != poolID):
 		t.Errorf("%s: Verify = %+v, %v, want it valid", name, got, err)

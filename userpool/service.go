@@ -35,6 +35,7 @@ type Service struct {
 	log     *slog.Logger
 	timeout time.Duration
 	codes   *spentCodes
+	entries *Limiter[string] // by pool and user
 	metrics *Metrics
 
 	uses sync.Map // secret id → *secretUse
@@ -51,7 +52,7 @@ type secretUse struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, codes: newSpentCodes(), metrics: c.Metrics}
+	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, codes: newSpentCodes(), entries: NewLimiter[string](entriesPerMinute), metrics: c.Metrics}
 }
 
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must
@@ -203,6 +204,20 @@ func (s *Service) Authenticate(pool Pool, secret string) (proved bool, err error
 	}
 	s.noteUse(pool.ID, pool.Secrets[i].ID)
 	return true, nil
+}
+
+// Prove returns the id of the pool's secret that a caller shows, where only a
+// secret will do: ErrSecretRequired for none, ErrSecretWrong for a wrong one.
+func (s *Service) Prove(pool Pool, secret string) (secretID string, err error) {
+	if secret == "" {
+		return "", ErrSecretRequired
+	}
+	i := match(pool.Secrets, secret)
+	if i < 0 {
+		return "", ErrSecretWrong
+	}
+	s.noteUse(pool.ID, pool.Secrets[i].ID)
+	return pool.Secrets[i].ID, nil
 }
 
 func (s *Service) noteUse(poolID, secretID string) {

@@ -1,9 +1,11 @@
 package userpool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -27,6 +29,21 @@ type Login struct {
 	PhoneCode string // of the phone button, "" if the user was not asked
 	Profile   Profile
 	SourceApp string // AppID of the app that launched the mini program, "" if unknown
+
+	// What clients of an old SDK send in place of PhoneCode and Profile; one of
+	// them at most.
+	SealedPhone   Sealed
+	SealedProfile Sealed
+	// Method is the RegisterMethod of a user who is made; "" means that of this
+	// package.
+	Method string
+
+	// Newcomer is Profile for a user who is made; it fills nothing of others.
+	Newcomer Profile
+	// Named gives a user who has no username one: Username, unless that is taken
+	// or cannot be chosen, else "wechat-" and the openid.
+	Named    bool
+	Username string
 }
 
 // SignIn asks WeChat who the codes stand for and returns that user of the pool,
@@ -48,14 +65,27 @@ func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) 
 	if err != nil {
 		return User{}, err
 	}
-	found, err := s.store.FindUsers(ctx, pool.ID, in.keys)
+	u, err := s.admit(ctx, in)
+	for err == errNextName && in.nextName() {
+		u, err = s.admit(ctx, in)
+	}
+	if err != nil {
+		return User{}, err
+	}
+	in.report(s)
+	return u, nil
+}
+
+// admit lets in whom the keys find, or whom resolve makes.
+func (s *Service) admit(ctx context.Context, in *signIn) (User, error) {
+	found, err := s.store.FindUsers(ctx, in.pool.ID, in.keys)
 	if err != nil {
 		return User{}, err
 	}
 	u, err := in.resolve(found)
 	switch {
 	case err == nil:
-		u, err = s.store.PutUser(ctx, pool.ID, in.keys, func(m Matches) (User, audit.Event, error) {
+		u, err = s.store.PutUser(ctx, in.pool.ID, in.keys, func(m Matches) (User, audit.Event, error) {
 			u, err := in.resolve(m)
 			return u, in.event(audit.By(ctx)), err
 		})
@@ -65,11 +95,7 @@ func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) 
 	if errors.Is(err, ErrUnchanged) { // somebody stored the same in between
 		u, err = in.user, nil
 	}
-	if err != nil {
-		return User{}, err
-	}
-	in.report(s)
-	return u, nil
+	return u, err
 }
 
 func (l Login) validate() error {
@@ -81,6 +107,12 @@ func (l Login) validate() error {
 	}
 	if len(l.PhoneCode) > maxCode {
 		return Invalid("phoneCode", "is too long", "过长")
+	}
+	if l.SealedPhone.Given() && l.SealedProfile.Given() {
+		return Invalid("encryptedData", "must hold a phone or a profile, not both", "只能是手机号或用户信息之一")
+	}
+	if err := l.Newcomer.validate(); err != nil {
+		return err
 	}
 	return l.Profile.validate()
 }
@@ -102,10 +134,17 @@ func (p Profile) validate() error {
 	if p.AvatarURL == "" {
 		return nil
 	}
-	if u, err := url.Parse(p.AvatarURL); err != nil || u.Scheme != "https" || u.Host == "" || len(p.AvatarURL) > maxAvatarURL {
+	if u, err := url.Parse(p.AvatarURL); err != nil || !secure(u) || u.Host == "" || len(p.AvatarURL) > maxAvatarURL {
 		return Invalid("userInfo.avatarUrl", "must be an https URL of at most 512 bytes", "必须为 https 地址，最多 512 字节")
 	}
 	return nil
+}
+
+// secure tells whether what the URL names comes unaltered: by https, or from
+// this very machine, as in a sandbox.
+func secure(u *url.URL) bool {
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && err == nil && addr.IsLoopback()
 }
 
 // askWeChat spends the codes. The login code goes first: if it is refused the
@@ -115,16 +154,34 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 	defer cancel()
 	app := App{ID: pool.AppID, Secret: pool.AppSecret}
 	now := s.now()
+	in := &signIn{pool: pool, profile: l.Profile, newcomer: l.Newcomer, now: now, id: NewID(now), method: cmp.Or(l.Method, RegisterMethod)}
 	var session Session
 	if err := s.spend("login", app.ID, l.Code, now, func() (err error) {
-		session, err = s.wechat.Code2Session(ctx, app, l.Code)
+		switch {
+		case l.SealedPhone.Given():
+			var g PhoneGrant
+			session, g, err = s.wechat.OpenPhone(ctx, app, l.Code, l.SealedPhone)
+			in.keys.Phone = g.Phone
+		case l.SealedProfile.Given():
+			session, in.profile, err = s.wechat.OpenProfile(ctx, app, l.Code, l.SealedProfile)
+		default:
+			session, err = s.wechat.Code2Session(ctx, app, l.Code)
+		}
 		return err
 	}); err != nil {
 		return nil, err
 	}
-	in := &signIn{
-		pool: pool, profile: l.Profile, now: now,
-		keys: Keys{UnionID: session.UnionID, Identity: Identity{AppID: app.ID, OpenID: session.OpenID}},
+	in.keys.UnionID, in.keys.Identity = session.UnionID, Identity{AppID: app.ID, OpenID: session.OpenID}
+	if l.SealedPhone.Given() {
+		s.metrics.phones.WithLabelValues(pool.ID).Inc()
+	}
+	if l.SealedProfile.Given() {
+		if err := in.profile.validate(); err != nil {
+			return nil, err
+		}
+	}
+	if l.Named {
+		in.name(l.Username)
 	}
 	if l.PhoneCode == "" {
 		return in, nil
@@ -161,10 +218,17 @@ type signIn struct {
 	keys    Keys
 	profile Profile
 	now     time.Time
+	method  string // RegisterMethod of a user who is made
+
+	newcomer Profile
+	id       string   // of a user who is made
+	named    bool     // the user must have a username
+	names    []string // which it may be, the best last, without those that are taken
 
 	// What resolve found; each call of it sets them anew.
 	user         User   // the one who signs in
 	twin         string // another user who has the openid
+	holder       string // another user who has the phone
 	matchedPhone bool
 	changedPhone bool
 	movedUnion   bool
@@ -174,7 +238,7 @@ type signIn struct {
 // (AppID, openid), then the phone if the pool matches by it, then a new user if
 // the pool takes one. It returns ErrUnchanged if that user needs no writing.
 func (in *signIn) resolve(m Matches) (User, error) {
-	in.twin, in.matchedPhone, in.changedPhone, in.movedUnion = "", false, false, false
+	in.twin, in.holder, in.matchedPhone, in.changedPhone, in.movedUnion = "", "", false, false, false
 	u, known := in.find(m)
 	if !known && in.pool.Signup != SignupOpen {
 		return User{}, ErrSignupClosed
@@ -184,7 +248,7 @@ func (in *signIn) resolve(m Matches) (User, error) {
 	}
 	changed := !known
 	if !known {
-		u = User{PoolID: in.pool.ID, ID: NewID(in.now), RegisterMethod: RegisterMethod, SignedUp: in.now}
+		u = User{PoolID: in.pool.ID, ID: in.id, RegisterMethod: in.method, SignedUp: in.now}
 	}
 	if union := in.keys.UnionID; union != "" && u.UnionID != union {
 		in.movedUnion = u.UnionID != ""
@@ -195,6 +259,14 @@ func (in *signIn) resolve(m Matches) (User, error) {
 	if in.twin == "" && !slices.Contains(u.Identities, in.keys.Identity) {
 		u.Identities, changed = append(u.Identities[:len(u.Identities):len(u.Identities)], in.keys.Identity), true
 	}
+	// Who is known by WeChat keeps their account, whoever else has the phone:
+	// numbers are given out again, and nobody is let into another's account by
+	// one, nor moved from their own.
+	for _, other := range m.ByPhone {
+		if known && other.ID != u.ID {
+			in.holder = other.ID
+		}
+	}
 	if phone := in.keys.Phone; phone != "" && u.Phone != phone {
 		in.changedPhone = u.Phone != ""
 		u.Phone, changed = phone, true
@@ -204,6 +276,15 @@ func (in *signIn) resolve(m Matches) (User, error) {
 	}
 	if u.Profile.fill(in.profile) {
 		changed = true
+	}
+	if !known {
+		u.Profile.fill(in.newcomer)
+	}
+	if in.named && u.Username == "" {
+		if in.keys.Username == "" || m.ByUsername != nil {
+			return User{}, errNextName
+		}
+		u.Username, changed = in.keys.Username, true
 	}
 	in.user = u
 	if !changed {
@@ -264,6 +345,9 @@ func (in *signIn) report(s *Service) {
 	if in.twin != "" {
 		log.Warn("two users of the pool are one WeChat user; signed in by unionid, merge them by hand", "user_by_openid", in.twin)
 	}
+	if in.holder != "" {
+		log.Warn("another user of the pool has the same phone; signed in by WeChat, merge them by hand if they are one", "user_by_phone", in.holder)
+	}
 	if in.movedUnion {
 		log.Warn("the user's unionid changed: the mini program moved to another Open Platform account")
 	}
@@ -310,7 +394,7 @@ func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
 		return User{}, Invalid("id", "must be 1 to 64 of A-Z a-z 0-9 _ -", "必须为 1 到 64 个字符，只含 A-Z a-z 0-9 _ -")
 	}
 	if u.Phone != "" && !u.Phone.valid() {
-		return User{}, Invalid("phone", "must be in E.164, such as +8613800138000", "必须为 E.164 格式，例如 +8613800138000")
+		return User{}, invalidPhone
 	}
 	if u.UnionID != "" && !validCredential(u.UnionID) {
 		return User{}, Invalid("unionid", "must be printable ASCII", "必须为可打印的 ASCII 字符")
@@ -321,6 +405,12 @@ func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
 		}
 	}
 	if err := u.Profile.validate(); err != nil {
+		return User{}, err
+	}
+	if u.Username != "" && !validUsername(u.Username) {
+		return User{}, Invalid("username", "must be at most 255 bytes without spaces and slashes", "最多 255 字节，不能含空格和斜杠")
+	}
+	if err := validateAttributes(u.Attributes); err != nil {
 		return User{}, err
 	}
 	if u.RegisterMethod == "" {

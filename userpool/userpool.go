@@ -2,8 +2,8 @@
 //
 // A Pool is a tenant: one mini program, its settings, its secrets and its
 // users. A User is one person in one pool, known by a WeChat unionid, by every
-// (AppID, openid) under which a mini program saw them, and by a verified phone
-// number. Nothing crosses pools: every lookup is by (pool, id).
+// (AppID, openid) under which a mini program saw them, by a verified phone
+// number, and by a username if they were given one. Nothing crosses pools: every lookup is by (pool, id).
 //
 // Service.SignIn turns a mini program's login code into a user:
 //
@@ -38,7 +38,7 @@ var (
 	ErrPoolNotFound   = errors.New("userpool: no such pool")
 	ErrPoolExists     = errors.New("userpool: a pool with this id exists")
 	ErrUserNotFound   = errors.New("userpool: no such user")
-	ErrUserExists     = errors.New("userpool: a user with this id, unionid or openid exists")
+	ErrUserExists     = errors.New("userpool: a user with this id, unionid, openid or username exists")
 	ErrSecretNotFound = errors.New("userpool: no such secret")
 	ErrSecretLimit    = errors.New("userpool: two live secrets already; delete one first")
 
@@ -171,6 +171,12 @@ type User struct {
 	Identities []Identity // the latest one last
 	Phone      Phone      // "" when none is known
 	Profile    Profile
+	// Username is what Casdoor calls a user's name: "" for none, unique in the
+	// pool. Once given it stays.
+	Username string
+	// Attributes are what users say of themselves besides Profile: names of
+	// AttributeNames, texts of at most 512 bytes, none of them empty.
+	Attributes map[string]string
 	// RegisterMethod is Authing's name of the way the user came.
 	RegisterMethod string
 	SignedUp       time.Time
@@ -201,18 +207,19 @@ type Logins struct {
 	Addr  netip.Addr
 }
 
-// Keys are the ways to find a user that a sign-in has. An empty one finds
-// nobody.
+// Keys are the ways to find a user. An empty one finds nobody.
 type Keys struct {
 	UnionID  string
 	Identity Identity
 	Phone    Phone
+	Username string
 }
 
 // Matches are the users whom Keys found; nil and empty mean nobody.
 type Matches struct {
 	ByUnionID  *User
 	ByIdentity *User
+	ByUsername *User
 	ByPhone    []User // phone numbers are not unique: two at most are returned
 }
 
@@ -243,7 +250,8 @@ type Store interface {
 	// latest may be missing: it tells who somebody is, at every sign-in.
 	FindUsers(ctx context.Context, poolID string, k Keys) (Matches, error)
 	// CreateUser stores a new user of an existing pool. It returns
-	// ErrUserExists if the id, the unionid or an identity is taken in the pool.
+	// ErrUserExists if the id, the unionid, an identity or the username is taken
+	// in the pool.
 	CreateUser(ctx context.Context, u User) error
 	// PutUser looks up the keys, asks resolve for the user to store, and stores
 	// it under its id and every key that it has, as one step. A resolved user
@@ -268,6 +276,19 @@ type Session struct {
 	UnionID string // "" if the mini program is bound to no Open Platform account
 }
 
+// Sealed is what a mini program got encrypted under the session_key of its login
+// (AES-128-CBC): encryptedData and iv, decoded from base64.
+type Sealed struct {
+	Data []byte
+	IV   []byte
+}
+
+// PhoneGrant is a number that a user let be known.
+type PhoneGrant struct {
+	Phone   Phone
+	Country string // calling code: Phone begins with it after the plus sign
+}
+
 // WeChat answers what a mini program's one-time codes stand for. Errors wrap
 // ErrCode, ErrWeChatRisk, ErrWeChatSetup or ErrWeChatUnavailable; the code may
 // be spent after any of them that does not wrap ErrUnsent, too.
@@ -275,6 +296,11 @@ type WeChat interface {
 	Code2Session(ctx context.Context, app App, code string) (Session, error)
 	// Phone returns the number that the user with this openid granted.
 	Phone(ctx context.Context, app App, openID, code string) (Phone, error)
+	// OpenPhone and OpenProfile are Code2Session that also open what was sealed
+	// under that session's key: what the phone button of old, and
+	// wx.getUserProfile, give. Whatever is wrong with the sealed data is ErrCode.
+	OpenPhone(ctx context.Context, app App, code string, sealed Sealed) (Session, PhoneGrant, error)
+	OpenProfile(ctx context.Context, app App, code string, sealed Sealed) (Session, Profile, error)
 }
 
 // ErrUnchanged is what PutUser's function returns to leave a user as it is, and

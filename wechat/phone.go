@@ -74,7 +74,7 @@ func (c *Client) phoneWith(ctx context.Context, app userpool.App, token, openID,
 		if w.AppID != app.ID {
 			return garbage("watermark of another AppID")
 		}
-		if age := now.Sub(time.Unix(w.Timestamp, 0)); age > maxWatermarkAge || age < -maxWatermarkAge {
+		if !w.fresh(now) {
 			return garbage("watermark of another time")
 		}
 		phone, err = a.Info.number()
@@ -93,10 +93,7 @@ type phoneInfo struct {
 	PhoneNumber     string      `json:"phoneNumber"`     // with the country's prefix if foreign
 	PurePhoneNumber string      `json:"purePhoneNumber"` // without
 	CountryCode     countryCode `json:"countryCode"`
-	Watermark       struct {
-		Timestamp int64  `json:"timestamp"` // of the user's grant
-		AppID     string `json:"appid"`
-	} `json:"watermark"`
+	Watermark       watermark   `json:"watermark"`
 }
 
 // maxE164 is the most digits that E.164 allows, country code included.

@@ -6,6 +6,9 @@
 //	Client.Phone          getuserphonenumber   phone code → phone number
 //	(inside Phone)        stable_token         AppID, AppSecret → access token
 //
+// OpenPhone and OpenProfile are Code2Session for clients that send data sealed
+// under the session_key.
+//
 // What it promises:
 //
 //   - A one-time code is sent once. The only exception is a phone code whose
@@ -23,8 +26,6 @@ package wechat
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -108,8 +109,9 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// session is WeChat's answer to jscode2session. It leaves session_key out: we
-// need it for nothing, and it must not reach anybody.
+// session is WeChat's answer to jscode2session. It leaves session_key out: it
+// opens what clients of an old SDK send, see keyedSession, and must not reach
+// anybody.
 type session struct {
 	status
 	OpenID  string `json:"openid"`
@@ -124,28 +126,23 @@ func (c *Client) Code2Session(ctx context.Context, app userpool.App, code string
 	if err := checkInput(JSCode2Session, app, code); err != nil {
 		return userpool.Session{}, err
 	}
-	s, err := do(ctx, c, request{
-		api:    JSCode2Session,
-		app:    app.ID,
-		method: http.MethodGet,
-		path:   "/sns/jscode2session",
-		query: url.Values{
-			"appid":      {app.ID},
-			"secret":     {string(app.Secret)},
-			"js_code":    {code},
-			"grant_type": {"authorization_code"},
-		},
-		hide: []string{string(app.Secret), code},
-	}, func(s session) error {
-		switch {
-		case !wellFormedID(s.OpenID):
-			return garbage("no well-formed openid")
-		case s.UnionID != "" && !wellFormedID(s.UnionID):
-			return garbage("malformed unionid")
-		}
-		return nil
-	})
-	return userpool.Session{OpenID: s.OpenID, UnionID: s.UnionID}, err
+	s, err := do(ctx, c, codeRequest(app, code), session.check)
+	return s.identity(), err
+}
+
+// identity is what the answer says of the user.
+func (s session) identity() userpool.Session {
+	return userpool.Session{OpenID: s.OpenID, UnionID: s.UnionID}
+}
+
+func (s session) check() error {
+	switch {
+	case !wellFormedID(s.OpenID):
+		return garbage("no well-formed openid")
+	case s.UnionID != "" && !wellFormedID(s.UnionID):
+		return garbage("malformed unionid")
+	}
+	return nil
 }
 
 // maxID bounds openid and unionid. Openids are seen with 28 characters; no page

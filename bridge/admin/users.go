@@ -16,6 +16,7 @@ type user struct {
 	UnionID        string     `json:"unionid"`
 	Identities     []identity `json:"identities"`
 	Phone          string     `json:"phone"`
+	Username       string     `json:"username"` // "" for none
 	Nickname       string     `json:"nickname"`
 	Photo          string     `json:"photo"`
 	RegisterMethod string     `json:"registerMethod"`
@@ -36,7 +37,7 @@ type identity struct {
 func userOf(u userpool.User) user {
 	out := user{
 		ID: u.ID, PoolID: u.PoolID, UnionID: u.UnionID, Identities: []identity{}, Phone: u.Phone.Masked(),
-		Nickname: u.Profile.Nickname, Photo: u.Profile.AvatarURL, RegisterMethod: u.RegisterMethod, Blocked: u.Blocked,
+		Username: u.Username, Nickname: u.Profile.Nickname, Photo: u.Profile.AvatarURL, RegisterMethod: u.RegisterMethod, Blocked: u.Blocked,
 		LoginsCount: u.Logins.Count, LastLogin: wire.Time(u.Logins.Last), SignedOutAt: wire.Time(u.NotBefore),
 		SignedUp: wire.Stamp(u.SignedUp), UpdatedAt: wire.Stamp(u.UpdatedAt),
 	}
@@ -55,7 +56,7 @@ func (a *API) CreateUser(c echo.Context) error {
 	u := userpool.User{PoolID: c.Param("id")}
 	var openid, phone string
 	if err := wire.ReadStrict(c.Request(), wire.Fields{
-		"id": &u.ID, "unionid": &u.UnionID, "openid": &openid, "phone": &phone,
+		"id": &u.ID, "unionid": &u.UnionID, "openid": &openid, "phone": &phone, "username": &u.Username,
 		"nickname": &u.Profile.Nickname, "photo": &u.Profile.AvatarURL, "registerMethod": &u.RegisterMethod,
 	}); err != nil {
 		return err

@@ -18,9 +18,9 @@ func TestMovedUser(t *testing.T) {
 	users := pools + "/" + p.ID + "/users"
 	union, open := sandbox.UnionID(bridgetest.Platform, "alice"), sandbox.OpenID(bridgetest.AppID, "alice")
 	r := b.Admin("POST", users, fmt.Sprintf(`{"id":"64b8012fa9b8c7d6e5f40312","unionid":%q,"openid":%q,"phone":"+8613800138000",`+
-		`"nickname":"甲","photo":"https://example.com/a.png","registerMethod":"oauth:app2wxapp"}`, union, open)).Want(201)
+		`"username":"amy_01","nickname":"甲","photo":"https://example.com/a.png","registerMethod":"oauth:app2wxapp"}`, union, open)).Want(201)
 	format := `{"id":"64b8012fa9b8c7d6e5f40312","poolId":%q,"unionid":%q,"identities":[{"appId":%q,"openid":%q}],"phone":"138****8000",` +
-		`"nickname":"甲","photo":"https://example.com/a.png","registerMethod":"oauth:app2wxapp","blocked":%t,"loginsCount":%d,` +
+		`"username":"amy_01","nickname":"甲","photo":"https://example.com/a.png","registerMethod":"oauth:app2wxapp","blocked":%t,"loginsCount":%d,` +
 		`"lastLogin":%s,"lastIP":%q,"signedOutAt":%s,"signedUp":"2026-11-20T08:30:00.412Z","updatedAt":%q}`
 	want := fmt.Sprintf(format, p.ID, union, bridgetest.AppID, open, false, 0, "null", "", "null", "2026-11-20T08:30:00.412Z")
 	if r.Body != want {
@@ -71,9 +71,9 @@ func TestCreateUserRefuses(t *testing.T) {
 	b := bridgetest.New(t)
 	p, other := b.NewPool(), b.NewPool()
 	users := pools + "/" + p.ID + "/users"
-	const taken = `{"id":"taken","unionid":"u-taken","openid":"o-taken","phone":"+8613800138000"}`
+	const taken = `{"id":"taken","unionid":"u-taken","openid":"o-taken","username":"n-taken","phone":"+8613800138000"}`
 	b.Admin("POST", users, taken).Want(201)
-	for _, body := range []string{taken, `{"id":"taken"}`, `{"unionid":"u-taken"}`, `{"openid":"o-taken"}`} {
+	for _, body := range []string{taken, `{"id":"taken"}`, `{"unionid":"u-taken"}`, `{"openid":"o-taken"}`, `{"username":"n-taken"}`} {
 		b.Admin("POST", users, body).WantError(409, 2026, "user_exists")
 	}
 	b.Admin("POST", users, `{"phone":"+8613800138000"}`).Want(201) // numbers are not unique
@@ -81,18 +81,21 @@ func TestCreateUserRefuses(t *testing.T) {
 	b.Admin("POST", pools+"/nobody/users", taken).WantError(404, 2224, "pool_not_found")
 	for body, field := range map[string]string{
 		`{"id":"a/b"}`: "id",
-		`{"id":"` + strings.Repeat("a", 65) + `"}`: "id",
-		`{"phone":"13800138000"}`:                  "phone",
-		`{"registerMethod":"a\u0007"}`:             "registerMethod",
-		`{"phone":"+86138001380001380"}`:           "phone",
-		`{"phone":"+0123456789"}`:                  "phone",
-		`{"unionid":"联"}`:                          "unionid",
-		`{"openid":"a b"}`:                         "openid",
-		`{"nickname":"a\u0007"}`:                   "nickname",
-		`{"photo":"http://example.com/a.png"}`:     "photo",
-		`{"blocked":true}`:                         "blocked",
-		`{"loginsCount":7}`:                        "loginsCount",
-		`{"Phone":"+8613800138000"}`:               "phone",
+		`{"id":"` + strings.Repeat("a", 65) + `"}`:        "id",
+		`{"phone":"13800138000"}`:                         "phone",
+		`{"registerMethod":"a\u0007"}`:                    "registerMethod",
+		`{"phone":"+86138001380001380"}`:                  "phone",
+		`{"phone":"+0123456789"}`:                         "phone",
+		`{"unionid":"联"}`:                                 "unionid",
+		`{"username":"a/b"}`:                              "username",
+		`{"username":"a b"}`:                              "username",
+		`{"username":"` + strings.Repeat("a", 256) + `"}`: "username",
+		`{"openid":"a b"}`:                                "openid",
+		`{"nickname":"a\u0007"}`:                          "nickname",
+		`{"photo":"http://example.com/a.png"}`:            "photo",
+		`{"blocked":true}`:                                "blocked",
+		`{"loginsCount":7}`:                               "loginsCount",
+		`{"Phone":"+8613800138000"}`:                      "phone",
 	} {
 		wantField(t, b.Admin("POST", users, body).WantError(400, 2231, "invalid_request"), body, field)
 	}

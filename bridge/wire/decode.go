@@ -33,8 +33,9 @@ var (
 )
 
 // Fields names the members of a JSON object that are read, and where their
-// values go: *string, *bool, *int, *[]string, Fields for an object in it, or
-// *Optional of one of the four.
+// values go: *string, *bool, *int, *[]string, Fields for an object in it,
+// *Optional of one of the four, or *any for whatever comes: map[string]any,
+// []any, string, int64, float64, bool or nil.
 type Fields map[string]any
 
 // Optional is a member of a JSON merge patch (RFC 7396): absent, null, or a
@@ -220,6 +221,10 @@ func (d *decoder) value(to any, path string) error {
 		return d.object(to, path)
 	case *[]string:
 		return d.list(to, path)
+	case *any:
+		v, err := d.any()
+		*to = v
+		return err
 	case *Optional[string]:
 		return optional(d, to, path)
 	case *Optional[bool]:
@@ -283,6 +288,55 @@ func (d *decoder) list(to *[]string, path string) error {
 	}
 	_, err := d.token()
 	return err
+}
+
+// any reads the next value, whatever it is.
+func (d *decoder) any() (any, error) {
+	t, err := d.token()
+	if err != nil {
+		return nil, err
+	}
+	switch t.Kind() {
+	case '{':
+		object := map[string]any{}
+		for d.PeekKind() != '}' {
+			name, err := d.token()
+			if err != nil {
+				return nil, err
+			}
+			key := name.String()
+			if object[key], err = d.any(); err != nil {
+				return nil, err
+			}
+		}
+		_, err = d.token()
+		return object, err
+	case '[':
+		list := []any{}
+		for d.PeekKind() != ']' {
+			v, err := d.any()
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err = d.token()
+		return list, err
+	case '"':
+		return t.String(), nil
+	case '0':
+		if n, err := strconv.ParseInt(t.String(), 10, 64); err == nil {
+			return n, nil
+		}
+		f, err := strconv.ParseFloat(t.String(), 64)
+		if err != nil {
+			return nil, errNotJSON
+		}
+		return f, nil
+	case 'n':
+		return nil, nil
+	}
+	return t.Bool(), nil
 }
 
 // drop reads the next value, checks it as any other, and forgets it.

@@ -241,3 +241,22 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// Whatever comes, as it was written, under the rules of every other value.
+func TestReadAny(t *testing.T) {
+	read := func(body string) (v any, err error) {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		return v, wire.Read(r, wire.Fields{"v": &v})
+	}
+	got, err := read(`{"v":{"a":[1,-2.5,"x",true,null,{}],"b":false}}`)
+	want := map[string]any{"a": []any{int64(1), -2.5, "x", true, nil, map[string]any{}}, "b": false}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %#v, %v", got, err)
+	}
+	for _, body := range []string{`{"v":{"a":1,"a":2}}`, `{"v":"\u0000"}`, `{"v":` + strings.Repeat("[", 17) + strings.Repeat("]", 17) + `}`, `{"v":[1,]}`, `{"v":}`} {
+		if v, err := read(body); err == nil {
+			t.Errorf("%s: %#v, want an error", body, v)
+		}
+	}
+}

@@ -60,7 +60,7 @@ var table = []struct {
 	{userpool.ErrUserNotFound, Problem{Status: 404, Code: 2004, Slug: "user_not_found", ZH: "用户不存在", EN: "there is no such user"}},
 	{userpool.ErrSecretNotFound, Problem{Status: 404, Code: 4041, Slug: "secret_not_found", ZH: "没有这个密钥", EN: "there is no such secret"}},
 	{userpool.ErrPoolExists, Problem{Status: 409, Code: 4090, Slug: "pool_exists", ZH: "该 id 的用户池已存在", EN: "a user pool with this id exists"}},
-	{userpool.ErrUserExists, Problem{Status: 409, Code: 2026, Slug: "user_exists", ZH: "该 id、unionid 或 openid 的用户已存在", EN: "a user with this id, unionid or openid exists"}},
+	{userpool.ErrUserExists, Problem{Status: 409, Code: 2026, Slug: "user_exists", ZH: "该 id、unionid、openid 或用户名的用户已存在", EN: "a user with this id, unionid, openid or username exists"}},
 	{userpool.ErrSecretLimit, Problem{Status: 409, Code: 4091, Slug: "secret_limit", ZH: "已有两个有效密钥，请先删除一个", EN: "there are two live secrets; delete one first"}},
 	{userpool.ErrRateLimited, Problem{Status: 429, Code: 4290, Slug: "rate_limited", ZH: "尝试过于频繁，请稍后再试", EN: "too many attempts; try again later", RetryAfter: time.Second}},
 	{userpool.ErrWeChatQuota, Problem{Status: 502, Code: 5020, Slug: "wechat_unavailable", ZH: "微信暂时不可用，请重新调用 wx.login 后再试", EN: "WeChat does not answer; call wx.login again and retry", RetryAfter: time.Minute}},

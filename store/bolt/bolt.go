@@ -11,8 +11,14 @@
 //	unionids      HMAC(pool, unionid)                    user id
 //	openids       HMAC(pool, AppID, openid)              user id
 //	phones        HMAC(pool, phone) + user id            user id
+//	usernames     HMAC(pool, username)                   user id
 //	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
 //	revoked       8 bytes of expiry + jti                empty
+//	sessions      session id                             session
+//	session_ends  8 bytes of expiry + session id         empty
+//	uploads       SHA-256 of a picture                   the picture
+//	loose         8 bytes of time + SHA-256 of it        size, of a picture that nobody holds
+//	holders       pool id / user id                      SHA-256 of the picture that the user holds
 //	signing_keys  kid                                    private key, JSON
 //	meta          "audit"                                where the audit chain ends, JSON
 //	audit         event id                               event and SHA-256 of the row before, JSON
@@ -56,15 +62,24 @@ const (
 	bucketUnionIDs = "unionids"
 	bucketOpenIDs  = "openids"
 	bucketPhones   = "phones"
+	bucketNames    = "usernames"
 	bucketTickets  = "tickets"
 	bucketRevoked  = "revoked"
 	bucketKeys     = "signing_keys"
 	bucketAudit    = "audit"
+
+	bucketSessions    = "sessions"
+	bucketSessionEnds = "session_ends"
+
+	bucketUploads = "uploads"
+	bucketLoose   = "loose"
+	bucketHolders = "holders"
 )
 
 var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
-	bucketTickets, bucketRevoked, bucketKeys, bucketAudit,
+	bucketNames, bucketTickets, bucketRevoked, bucketKeys, bucketAudit, bucketSessions, bucketSessionEnds,
+	bucketUploads, bucketLoose, bucketHolders,
 }
 
 // lockTimeout is how long Open waits for another process to let go of the file.
@@ -271,7 +286,8 @@ func (t *tx) open(bucket string, key, record []byte) (string, error) {
 func (t *tx) put(bucket string, key, plain []byte) error {
 	t.writes++
 	b := t.Bucket([]byte(bucket))
-	if bucket == bucketTickets || bucket == bucketUsers || bucket == bucketAudit {
+	switch bucket {
+	case bucketTickets, bucketUsers, bucketAudit, bucketSessions, bucketSessionEnds:
 		b.FillPercent = 0.9 // keys grow with time: pages fill from the left
 	}
 	return b.Put(key, t.s.sealer.Seal(t.scratch, bucket, key, plain))

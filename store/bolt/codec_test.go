@@ -35,6 +35,10 @@ func drawUser(t *rapid.T) userpool.User {
 	for range rapid.IntRange(0, 4).Draw(t, "identities") {
 		u.Identities = append(u.Identities, userpool.Identity{AppID: text.Draw(t, "app"), OpenID: text.Draw(t, "openid")})
 	}
+	u.Username = text.Draw(t, "username")
+	if a := rapid.MapOfN(text, text, 0, 4).Draw(t, "attributes"); len(a) > 0 {
+		u.Attributes = a
+	}
 	return u
 }
 

@@ -74,10 +74,22 @@ var questions = map[string][]question{
 		{"FindUsers", func(s *Store) error { return second(s.FindUsers(ctx, "p", userpool.Keys{Phone: "+8613800138000"})) }},
 		{"PutUser", put},
 	},
+	bucketNames: {
+		{"FindUsers", func(s *Store) error { return second(s.FindUsers(ctx, "p", userpool.Keys{Username: "name-a"})) }},
+		{"CreateUser", func(s *Store) error {
+			return s.CreateUser(ctx, userpool.User{PoolID: "p", ID: "new", Username: "name-a"})
+		}},
+	},
 	bucketTickets: {
 		{"RedeemTicket, live", func(s *Store) error { return second(s.RedeemTicket(ctx, attempt(testTicket("a", 1), "j"))) }},
 		{"RedeemTicket, redeemed", func(s *Store) error { return second(s.RedeemTicket(ctx, attempt(testTicket("b", 1), "j"))) }},
 		{"SweepTickets", func(s *Store) error { return second(s.SweepTickets(ctx, t0.Add(15*time.Minute), 100)) }},
+	},
+	bucketSessions: {
+		{"Session", func(s *Store) error { return second(s.Session(ctx, "j-b")) }},
+		{"CreateSession", func(s *Store) error { return s.CreateSession(ctx, token.Session{ID: "j-b"}) }},
+		{"RotateSession", func(s *Store) error { return second(s.RotateSession(ctx, token.Rotation{SessionID: "j-b"})) }},
+		{"EndSession", func(s *Store) error { return s.EndSession(ctx, "p", "j-b") }},
 	},
 	bucketAudit: {{"Events", func(s *Store) error { _, _, err := s.Events(ctx, audit.Query{Limit: 1}); return err }}},
 	bucketKeys: {
@@ -112,7 +124,7 @@ func unavailable(t *testing.T, path, bucket string, except ...string) {
 		if !errors.Is(err, userpool.ErrUnavailable) {
 			t.Errorf("%s after damage in %s: got %v, want ErrUnavailable", q.name, bucket, err)
 		}
-		for _, not := range []error{userpool.ErrPoolNotFound, userpool.ErrUserNotFound, ticket.ErrInvalid} {
+		for _, not := range []error{userpool.ErrPoolNotFound, userpool.ErrUserNotFound, ticket.ErrInvalid, token.ErrSession} {
 			if errors.Is(err, not) {
 				t.Errorf("%s after damage in %s: %v", q.name, bucket, err)
 			}
@@ -169,7 +181,7 @@ func TestFlippedRecord(t *testing.T) {
 // A record of the right key and the wrong contents.
 func TestRecordThatDoesNotDecode(t *testing.T) {
 	for bucket := range questions {
-		if bucket == bucketUnionIDs || bucket == bucketOpenIDs || bucket == bucketPhones {
+		if bucket == bucketUnionIDs || bucket == bucketOpenIDs || bucket == bucketPhones || bucket == bucketNames {
 			continue // any text can be an id: see TestIndexWithoutUser
 		}
 		path := filled(t)
@@ -185,7 +197,7 @@ func TestRecordThatDoesNotDecode(t *testing.T) {
 
 // Records that were moved are as good as damaged: user a must not become b.
 func TestSwappedRecords(t *testing.T) {
-	for _, bucket := range []string{bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketTickets} {
+	for _, bucket := range []string{bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, bucketTickets} {
 		path := filled(t)
 		var last []byte
 		every(t, path, bucket, func(b *bbolt.Bucket, k, v []byte) error {
@@ -239,8 +251,8 @@ func TestDamagedRevocationStillRevokes(t *testing.T) {
 	if revoked, err := s.TokenRevoked(ctx, "j-b", r.TokenExpiresAt); err != nil || !revoked {
 		t.Errorf("revoked %v, %v, want true", revoked, err)
 	}
-	if n, err := s.SweepTickets(ctx, r.TokenExpiresAt, 100); err != nil || n != 3 {
-		t.Errorf("swept %d, %v, want both tickets and the entry", n, err)
+	if n, err := s.SweepTickets(ctx, r.TokenExpiresAt, 100); err != nil || n != 4 {
+		t.Errorf("swept %d, %v, want both tickets, the entry, and the session that was not to begin", n, err)
 	}
 }
 

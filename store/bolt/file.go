@@ -102,8 +102,12 @@ func addBuckets(t *bbolt.Tx) error {
 	if t.Bucket([]byte(bucketMeta)) == nil {
 		return nil // no store: readMeta says so
 	}
-	_, err := t.CreateBucketIfNotExists([]byte(bucketAudit))
-	return err
+	for _, name := range []string{bucketAudit, bucketSessions, bucketSessionEnds, bucketNames} {
+		if _, err := t.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readMeta checks the schema and opens the data keys.

@@ -106,7 +106,7 @@ func testPool(id string) userpool.Pool {
 func testUser(id string) userpool.User {
 	return userpool.User{
 		PoolID: "p", ID: id, UnionID: "oU-" + id, Identities: []userpool.Identity{{AppID: "wx1", OpenID: "o1-" + id}},
-		Phone: "+8613800138000", Profile: userpool.Profile{Nickname: "nick-" + id}, SignedUp: t0, UpdatedAt: t0,
+		Phone: "+8613800138000", Profile: userpool.Profile{Nickname: "nick-" + id}, Username: "name-" + id, SignedUp: t0, UpdatedAt: t0,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"app2wxapp/ticket"
+	"app2wxapp/token"
 	"app2wxapp/userpool"
 )
 
@@ -250,6 +251,9 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 			if err := t.record(attempt.Replayed(ticket.Redeemed{Ticket: r.Ticket, JTI: r.jti, Revoked: true})); err != nil {
 				return err
 			}
+			if err := t.entomb(token.Tombstone(r.jti, r.PoolID, r.UserID, attempt.Now, r.tokenEnd)); err != nil {
+				return err
+			}
 			return t.put(bucketRevoked, revokedKey(r.jti, r.tokenEnd), nil)
 		})
 		if err != nil {
@@ -264,7 +268,7 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 // itself is swept when a ticket of its age has ended for certain.
 func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, error) {
 	var old []ticket.Key
-	var ended, events [][]byte
+	var ended, sessions, events [][]byte
 	var damaged error
 	err := s.view(func(t *tx) error {
 		// Keys are in order of issue: past this one no ticket can have ended
@@ -293,10 +297,12 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 		for k, _ := c.First(); k != nil && len(old)+len(ended) < limit && !now.Before(revokedEnd(k)); k, _ = c.Next() {
 			ended = append(ended, bytes.Clone(k))
 		}
-		events = t.oldEvents(now, limit-len(old)-len(ended))
+		sessions = t.oldSessions(now, limit-len(old)-len(ended))
+		events = t.oldEvents(now, limit-len(old)-len(ended)-len(sessions))
 		return nil
 	})
-	if err != nil || len(old)+len(ended)+len(events) == 0 {
+	total := len(old) + len(ended) + len(sessions) + len(events)
+	if err != nil || total == 0 {
 		return 0, errors.Join(err, damaged)
 	}
 	err = s.updateLater(func(t *tx) error {
@@ -321,12 +327,12 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 				return err
 			}
 		}
-		return nil
+		return t.sweepSessions(sessions)
 	})
 	if err != nil {
 		return 0, err
 	}
-	return len(old) + len(ended) + len(events), damaged
+	return total, damaged
 }
 
 // settle returns the access, by userKey, of those whose logins by the tickets

@@ -133,6 +133,10 @@ func (s *Store) openEntry(poolID string, id userpool.Identity) indexEntry {
 	return indexEntry{bucketOpenIDs, s.keys.Blind(bucketOpenIDs, poolID, id.AppID, id.OpenID)}
 }
 
+func (s *Store) nameEntry(poolID, username string) indexEntry {
+	return indexEntry{bucketNames, s.keys.Blind(bucketNames, poolID, username)}
+}
+
 // phonePrefix is what the entries of everybody with that phone begin with.
 func (s *Store) phonePrefix(poolID string, p userpool.Phone) []byte {
 	return s.keys.Blind(bucketPhones, poolID, string(p))
@@ -146,6 +150,9 @@ func (s *Store) entries(u userpool.User) []indexEntry {
 	}
 	for _, id := range u.Identities {
 		list = append(list, s.openEntry(u.PoolID, id))
+	}
+	if u.Username != "" {
+		list = append(list, s.nameEntry(u.PoolID, u.Username))
 	}
 	if u.Phone != "" {
 		list = append(list, indexEntry{bucketPhones, append(s.phonePrefix(u.PoolID, u.Phone), u.ID...)})
@@ -171,6 +178,12 @@ func (t *tx) find(poolID string, k userpool.Keys, read reading) (m userpool.Matc
 	default:
 		e := t.s.openEntry(poolID, k.Identity)
 		if m.ByIdentity, err = t.indexed(e.bucket, e.key, poolID, read, m.ByUnionID); err != nil {
+			return m, err
+		}
+	}
+	if k.Username != "" {
+		e := t.s.nameEntry(poolID, k.Username)
+		if m.ByUsername, err = t.indexed(e.bucket, e.key, poolID, read, m.ByIdentity); err != nil {
 			return m, err
 		}
 	}

@@ -9,6 +9,9 @@
 //	access        user: what a login changes                last address
 //	tickets       6 bytes of time + SHA-256(ticket)         the answer to repeat
 //	revoked       token's end + jti
+//	sessions      session id
+//	pictures      SHA-256 of a picture                       the picture
+//	picture_holders  user: which picture the user holds
 //	signing_keys  kid                                       private key
 //	audit         event id                                  event and SHA-256 of the row before
 //	audit_end     the only one                              where the audit chain ends
@@ -194,6 +197,7 @@ const (
 	placePool       = "pools.record"        // id
 	placeUser       = "users.record"        // pool id / user id
 	placeAddr       = "access.last_addr"    // pool id
+	placePicture    = "pictures.data"       // picture id
 	placeSigningKey = "signing_keys.record" // kid
 	placeEvent      = "audit.record"        // eventKey
 	placeAuditEnd   = "audit_end.record"

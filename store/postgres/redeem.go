@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"app2wxapp/ticket"
+	"app2wxapp/token"
 	"app2wxapp/userpool"
 )
 
@@ -363,6 +364,10 @@ func (s *Store) revoke(ctx context.Context, before ticket.Redeemed, replay ticke
 		}
 		if revoked = tag.RowsAffected() > 0; !revoked {
 			return nil
+		}
+		grave := token.Tombstone(before.JTI, before.Ticket.PoolID, before.Ticket.UserID, replay.Now, before.TokenExpiresAt)
+		if err := s.entomb(ctx, tx, grave); err != nil {
+			return err
 		}
 		return s.record(ctx, tx, replay.Replayed(before))
 	})

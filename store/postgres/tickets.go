@@ -140,6 +140,7 @@ func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int
 	}{
 		{sweepTickets, now.Add(-ticket.RetainFor)},
 		{sweepRevoked, now},
+		{sweepSessions, now},
 		{sweepEvents, idFrom(now.Add(time.Millisecond - audit.RetainFor))},
 	} {
 		tag, err := s.pool.Exec(ctx, sweep.sql, sweep.end, limit-total)

@@ -16,6 +16,7 @@ const (
 	byUnionID = "unionids"
 	byOpenID  = "openids"
 	byPhone   = "phones"
+	byName    = "usernames"
 )
 
 func (s *Store) unionID(poolID, unionID string) []byte {
@@ -37,6 +38,13 @@ func (s *Store) phone(poolID string, p userpool.Phone) []byte {
 		return nil
 	}
 	return s.keys.Blind(byPhone, poolID, string(p))
+}
+
+func (s *Store) username(poolID, name string) []byte {
+	if name == "" {
+		return nil
+	}
+	return s.keys.Blind(byName, poolID, name)
 }
 
 // userColumns are what scanUser reads.
@@ -123,7 +131,9 @@ FROM (
     UNION ALL
     SELECT 2, pool_id, user_id FROM identities WHERE openid = $2
     UNION ALL
-    (SELECT 3, pool_id, id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
+    SELECT 3, pool_id, id FROM users WHERE username = $4
+    UNION ALL
+    (SELECT 4, pool_id, id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ) f
 LEFT JOIN users u ON u.pool_id = f.pool_id AND u.id = f.id
 LEFT JOIN access a ON a.pool_id = f.pool_id AND a.user_id = f.id
@@ -134,10 +144,12 @@ ORDER BY f.way, f.id`
 const lockUsers = `
 SELECT u.id
 FROM users u JOIN access a ON a.pool_id = u.pool_id AND a.user_id = u.id
-WHERE u.pool_id = $4 AND a.pool_id = $4 AND u.id = ANY (ARRAY(
+WHERE u.pool_id = $5 AND a.pool_id = $5 AND u.id = ANY (ARRAY(
     SELECT id FROM users WHERE unionid = $1
     UNION
     SELECT user_id FROM identities WHERE openid = $2
+    UNION
+    SELECT id FROM users WHERE username = $4
     UNION
     (SELECT id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ))
@@ -145,7 +157,7 @@ ORDER BY a.pool_id, a.user_id
 FOR UPDATE OF a, u`
 
 func (s *Store) hidden(poolID string, k userpool.Keys) []any {
-	return []any{s.unionID(poolID, k.UnionID), s.openID(poolID, k.Identity), s.phone(poolID, k.Phone)}
+	return []any{s.unionID(poolID, k.UnionID), s.openID(poolID, k.Identity), s.phone(poolID, k.Phone), s.username(poolID, k.Username)}
 }
 
 // match is a user and the way by which findUsers came to them.
@@ -166,6 +178,8 @@ func matches(list []match) (m userpool.Matches) {
 			m.ByUnionID = &f.User
 		case 2:
 			m.ByIdentity = &f.User
+		case 3:
+			m.ByUsername = &f.User
 		default:
 			m.ByPhone = append(m.ByPhone, f.User)
 		}

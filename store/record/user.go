@@ -1,6 +1,11 @@
 package record
 
-import "app2wxapp/userpool"
+import (
+	"maps"
+	"slices"
+
+	"app2wxapp/userpool"
+)
 
 // EncodeUser codes what a login does not change.
 func EncodeUser(u userpool.User) []byte {
@@ -20,6 +25,12 @@ func EncodeUser(u userpool.User) []byte {
 	e.Text(u.RegisterMethod)
 	e.Time(u.SignedUp)
 	e.Time(u.UpdatedAt)
+	e.Text(u.Username)
+	e.Num(uint64(len(u.Attributes)))
+	for _, name := range slices.Sorted(maps.Keys(u.Attributes)) {
+		e.Text(name)
+		e.Text(u.Attributes[name])
+	}
 	return e
 }
 
@@ -42,5 +53,13 @@ func DecodeUser(poolID, id, record string) (userpool.User, error) {
 	u.RegisterMethod = d.Text()
 	u.SignedUp = d.Time()
 	u.UpdatedAt = d.Time()
+	u.Username = d.Text()
+	if n := d.Count(); n > 0 {
+		u.Attributes = make(map[string]string, n)
+		for range n {
+			name := d.Text()
+			u.Attributes[name] = d.Text()
+		}
+	}
 	return u, d.Err
 }

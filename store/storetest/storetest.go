@@ -65,6 +65,21 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"EventsSweep", testEventsSweep},
 		{"SigningKeys", testSigningKeys},
 		{"FirstSigningKeyRace", testFirstSigningKeyRace},
+		{"Pictures", testPictures},
+		{"PicturesHeld", testPicturesHeld},
+		{"PicturesBound", testPicturesBound},
+		{"PicturesRace", testPicturesRace},
+		{"Sessions", testSessions},
+		{"SessionsRotate", testSessionsRotate},
+		{"SessionsRefusals", testSessionsRefusals},
+		{"SessionsReuse", testSessionsReuse},
+		{"SessionsRace", testSessionsRace},
+		{"SessionsOfUsers", testSessionsOfUsers},
+		{"SessionsOfReplay", testSessionsOfReplay},
+		{"SessionsOfReplayRace", testSessionsOfReplayRace},
+		{"SessionsEnd", testSessionsEnd},
+		{"SessionsSweep", testSessionsSweep},
+		{"RevokeToken", testRevokeToken},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -127,6 +142,8 @@ func User(poolID, id string) userpool.User {
 		Identities:     []userpool.Identity{{AppID: "wx1", OpenID: "o1-" + id}, {AppID: "wx2", OpenID: "o2-" + id}},
 		Phone:          userpool.Phone("+8613800138000"),
 		Profile:        userpool.Profile{Nickname: "示例用户", AvatarURL: "https://example.com/a", Gender: 1, Language: "zh_CN", City: "Hangzhou", Province: "Zhejiang", Country: "China"},
+		Username:       "name-" + id,
+		Attributes:     map[string]string{"birthdate": "1990-01-01", "company": "示例公司"},
 		RegisterMethod: userpool.RegisterMethod, SignedUp: T0, UpdatedAt: T0,
 		Logins: userpool.Logins{Count: 3, Last: T0.Add(-time.Hour), Addr: netip.MustParseAddr("2001:db8::7")},
 	}
@@ -226,7 +243,9 @@ func testCreateUserTaken(t *testing.T, s store.Store) {
 	union.UnionID = "oU-u"
 	open := User("p", "other")
 	open.Identities[1].OpenID = "o2-u"
-	for name, u := range map[string]userpool.User{"id": id, "unionid": union, "openid": open} {
+	name := User("p", "other")
+	name.Username = "name-u"
+	for name, u := range map[string]userpool.User{"id": id, "unionid": union, "openid": open, "username": name} {
 		wantErr(t, "same "+name, s.CreateUser(ctx, u), userpool.ErrUserExists)
 	}
 	// A refused user leaves nothing behind.
@@ -244,6 +263,9 @@ func ids(m userpool.Matches) string {
 	s := id(m.ByUnionID) + " " + id(m.ByIdentity)
 	for _, u := range m.ByPhone {
 		s += " " + u.ID
+	}
+	if m.ByUsername != nil {
+		s += " named " + m.ByUsername.ID
 	}
 	return s
 }
@@ -271,6 +293,9 @@ func testFindUsers(t *testing.T, s store.Store) {
 		{userpool.Keys{Phone: "+8613800138000"}, "- - a"},
 		{userpool.Keys{Phone: "+8613800138001"}, "- - b c"}, // two at most
 		{userpool.Keys{Phone: "+861380013800"}, "- -"},
+		{userpool.Keys{Username: "name-a"}, "- - named a"},
+		{userpool.Keys{Username: "Name-a"}, "- -"}, // another letter case is another name
+		{userpool.Keys{UnionID: "oU-a", Phone: "+8613800138000", Username: "name-b"}, "a - a named b"},
 	} {
 		if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", row.keys))); got != row.want {
 			t.Errorf("FindUsers(%+v): got %q, want %q", row.keys, got, row.want)
@@ -284,7 +309,7 @@ func testFindUsersStaysInPool(t *testing.T, s store.Store) {
 	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	check(t, s.CreatePool(ctx, Pool("q"), audit.Event{}))
 	check(t, s.CreateUser(ctx, User("p", "a")))
-	keys := userpool.Keys{UnionID: "oU-a", Identity: userpool.Identity{AppID: "wx1", OpenID: "o1-a"}, Phone: "+8613800138000"}
+	keys := userpool.Keys{UnionID: "oU-a", Identity: userpool.Identity{AppID: "wx1", OpenID: "o1-a"}, Phone: "+8613800138000", Username: "name-a"}
 	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "q", keys))); got != "- -" {
 		t.Errorf("another pool finds %q", got)
 	}
@@ -294,13 +319,13 @@ func testPutUserMovesIndexes(t *testing.T, s store.Store) {
 	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	u := User("p", "a")
 	check(t, s.CreateUser(ctx, u))
-	old := userpool.Keys{UnionID: u.UnionID, Identity: u.Identities[0], Phone: u.Phone}
+	old := userpool.Keys{UnionID: u.UnionID, Identity: u.Identities[0], Phone: u.Phone, Username: u.Username}
 	want := u
-	want.UnionID, want.Phone = "oU-new", "+85261234567"
+	want.UnionID, want.Phone, want.Username, want.Attributes = "oU-new", "+85261234567", "new", nil
 	want.Identities = []userpool.Identity{u.Identities[1], {AppID: "wx3", OpenID: "o3"}}
 	got := must[userpool.User](t)(s.PutUser(ctx, "p", old, silently(func(m userpool.Matches) (userpool.User, error) {
-		if ids(m) != "a a a" {
-			t.Errorf("PutUser found %q, want a three times", ids(m))
+		if ids(m) != "a a a named a" {
+			t.Errorf("PutUser found %q, want a four times", ids(m))
 		}
 		return want, nil
 	})))
@@ -309,9 +334,9 @@ func testPutUserMovesIndexes(t *testing.T, s store.Store) {
 	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", old))); got != "- -" {
 		t.Errorf("old keys find %q", got)
 	}
-	fresh := userpool.Keys{UnionID: "oU-new", Identity: want.Identities[1], Phone: want.Phone}
-	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", fresh))); got != "a a a" {
-		t.Errorf("new keys find %q, want a three times", got)
+	fresh := userpool.Keys{UnionID: "oU-new", Identity: want.Identities[1], Phone: want.Phone, Username: "new"}
+	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", fresh))); got != "a a a named a" {
+		t.Errorf("new keys find %q, want a four times", got)
 	}
 }
 
@@ -331,6 +356,12 @@ func testPutUserErrors(t *testing.T, s store.Store) {
 		return u, nil
 	}))
 	wantErr(t, "somebody else's unionid", err, userpool.ErrUserExists)
+	_, err = s.PutUser(ctx, "p", userpool.Keys{}, silently(func(userpool.Matches) (userpool.User, error) {
+		u := User("p", "b")
+		u.Username = "name-a"
+		return u, nil
+	}))
+	wantErr(t, "somebody else's username", err, userpool.ErrUserExists)
 	same(t, "the user meanwhile", must[userpool.User](t)(s.User(ctx, "p", "b")), User("p", "b"))
 }
 

@@ -440,7 +440,7 @@ func testSweep(t *testing.T, s store.Store) {
 		t.Error("deny-list entry swept before its token's end")
 	}
 	sweep(tokenEnd.Add(-time.Millisecond), 100, 0)
-	sweep(tokenEnd, 100, 1)
+	sweep(tokenEnd, 100, 2) // and the session that the ticket was not to begin
 
 	for i := range 7 {
 		u := User("p", fmt.Sprint("s", i))

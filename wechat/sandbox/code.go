@@ -18,7 +18,9 @@ const CodeLife = 5 * time.Minute
 // is spelled as a trigger makes that call fail, see Failure.
 func (s *Server) LoginCode(appID, user string) string {
 	text := "0" + rand.Text()
-	s.codes.add(text, code{kind: Login, appID: appID, user: user, madeAt: s.cfg.Now()})
+	k := code{kind: Login, appID: appID, user: user, madeAt: s.cfg.Now()}
+	rand.Read(k.sessionKey[:])
+	s.codes.add(text, k)
 	return text
 }
 
@@ -35,13 +37,15 @@ func (s *Server) PhoneCode(appID, user, phone string) string {
 
 // code is what a code stands for.
 type code struct {
-	kind      string // Login or Phone
-	appID     string
-	user      string
-	phone     string
-	madeAt    time.Time
-	used      bool
-	triggered bool // a trigger that works once has worked
+	kind   string // Login or Phone
+	appID  string
+	user   string
+	phone  string
+	madeAt time.Time
+	// sessionKey is what jscode2session will say, of a login code.
+	sessionKey [16]byte
+	used       bool
+	triggered  bool // a trigger that works once has worked
 }
 
 // over tells whether the code's time is up.

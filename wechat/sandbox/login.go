@@ -1,9 +1,6 @@
 package sandbox
 
-import (
-	"crypto/rand"
-	"net/http"
-)
+import "net/http"
 
 // login answers jscode2session. The order of checks is inferred, and so is that
 // the code is spent before the answer is written.
@@ -35,7 +32,8 @@ func (s *Server) login(c call) answer {
 	if q.Get("js_code") == "" {
 		return no(41008, "missing code")
 	}
-	refused, reason, user := 40029, "invalid code", ""
+	refused, reason := 40029, "invalid code"
+	var spent code
 	s.codes.with(q.Get("js_code"), func(k *code) {
 		switch {
 		case k.kind != Login || k.appID != a.ID || k.over(c.now):
@@ -43,7 +41,7 @@ func (s *Server) login(c call) answer {
 			refused, reason = 40163, "code been used"
 		default:
 			k.used = true
-			refused, user = 0, k.user
+			refused, spent = 0, *k
 		}
 	})
 	if refused != 0 {
@@ -55,11 +53,10 @@ func (s *Server) login(c call) answer {
 		OpenID     string `json:"openid"`
 		UnionID    string `json:"unionid,omitempty"`
 	}
-	session.SessionKey = make([]byte, 16)
-	rand.Read(session.SessionKey)
-	session.OpenID = OpenID(a.ID, user)
+	session.SessionKey = spent.sessionKey[:]
+	session.OpenID = OpenID(a.ID, spent.user)
 	if a.Platform != "" {
-		session.UnionID = UnionID(a.Platform, user)
+		session.UnionID = UnionID(a.Platform, spent.user)
 	}
 	return ok(session)
 }

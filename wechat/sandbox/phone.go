@@ -61,19 +61,29 @@ var tokenMessages = map[int]string{
 	42001: "access_token expired",
 }
 
+type watermark struct {
+	Timestamp int64  `json:"timestamp"`
+	AppID     string `json:"appid"`
+}
+
+type phoneInfo struct {
+	PhoneNumber     string    `json:"phoneNumber"`
+	PurePhoneNumber string    `json:"purePhoneNumber"`
+	CountryCode     any       `json:"countryCode"` // declared as string, shown as number
+	Watermark       watermark `json:"watermark"`
+}
+
 // phoneAnswer returns the answer to a spent code, in the way that the failure
 // asks for if it is one of those that only change how a number is written.
 func phoneAnswer(k code, f Failure) any {
-	type watermark struct {
-		Timestamp int64  `json:"timestamp"`
-		AppID     string `json:"appid"`
-	}
-	type phoneInfo struct {
-		PhoneNumber     string    `json:"phoneNumber"`
-		PurePhoneNumber string    `json:"purePhoneNumber"`
-		CountryCode     any       `json:"countryCode"` // declared as string, shown as number
-		Watermark       watermark `json:"watermark"`
-	}
+	return struct {
+		Code int       `json:"errcode"`
+		Msg  string    `json:"errmsg"`
+		Info phoneInfo `json:"phone_info"`
+	}{0, "ok", newPhoneInfo(k, f)}
+}
+
+func newPhoneInfo(k code, f Failure) phoneInfo {
 	country, pure := splitPhone(k.phone)
 	p := phoneInfo{
 		PhoneNumber:     pure,
@@ -96,11 +106,7 @@ func phoneAnswer(k code, f Failure) any {
 	case WatermarkOld:
 		p.Watermark.Timestamp = k.madeAt.Add(-CodeLife - time.Minute).Unix()
 	}
-	return struct {
-		Code int       `json:"errcode"`
-		Msg  string    `json:"errmsg"`
-		Info phoneInfo `json:"phone_info"`
-	}{0, "ok", p}
+	return p
 }
 
 // splitPhone returns the calling code and the rest of a number in E.164, or 86

@@ -128,6 +128,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveCode(w, r, Login)
 	case "/sandbox/wechat/phone-code":
 		s.serveCode(w, r, Phone)
+	case "/sandbox/wechat/sealed":
+		s.serveSealed(w, r)
 	case "/sandbox/wechat/fail":
 		s.serveFail(w, r)
 	case "/sandbox/wechat/kill-token":
