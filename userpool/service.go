@@ -36,6 +36,7 @@ type Service struct {
 	timeout time.Duration
 	codes   *spentCodes
 	entries *Limiter[string] // by pool and user
+	begun   *Limiter[string] // by pool and openid
 	metrics *Metrics
 
 	uses sync.Map // secret id → *secretUse
@@ -52,7 +53,7 @@ type secretUse struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, codes: newSpentCodes(), entries: NewLimiter[string](entriesPerMinute), metrics: c.Metrics}
+	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, codes: newSpentCodes(), entries: NewLimiter[string](entriesPerMinute), begun: NewLimiter[string](begunPerMinute), metrics: c.Metrics}
 }
 
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must

@@ -102,7 +102,7 @@ func addBuckets(t *bbolt.Tx) error {
 	if t.Bucket([]byte(bucketMeta)) == nil {
 		return nil // no store: readMeta says so
 	}
-	for _, name := range []string{bucketAudit, bucketSessions, bucketSessionEnds, bucketNames} {
+	for _, name := range []string{bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders, bucketUnfinished} {
 		if _, err := t.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
 		}
