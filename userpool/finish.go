@@ -82,39 +82,38 @@ func (s *Service) begin(ctx context.Context, in *signIn, sourceApp string) error
 // Each of them changes no user. A proof that does not hold and one that gives no
 // account are failures, of which a sign-in has MaxFailures at most; they leave it
 // to be finished.
-func (s *Service) Finish(ctx context.Context, pool Pool, state string, p Proof) (User, error) {
+//
+// of is the sign-in as it was begun.
+func (s *Service) Finish(ctx context.Context, pool Pool, state string, p Proof) (u User, of Unfinished, err error) {
 	key := ParseOneTime(state)
-	u, err := s.finish(ctx, pool, key, p)
-	switch {
-	case err == nil:
-		return u, nil
-	case fails(err):
+	u, of, err = s.finish(ctx, pool, key, p)
+	if fails(err) {
 		s.metrics.finished.WithLabelValues(pool.ID, "failed").Inc()
 		// A sign-in that ended meanwhile has no failures to count.
 		if e := s.store.FailUnfinished(ctx, pool.ID, key, s.now()); e != nil && !ended(e) {
-			return User{}, e
+			return User{}, Unfinished{}, e
 		}
 	}
-	return User{}, err
+	return u, of, err
 }
 
-func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof) (User, error) {
-	of, err := s.store.Unfinished(ctx, pool.ID, key, s.now())
+func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof) (u User, of Unfinished, err error) {
+	of, err = s.store.Unfinished(ctx, pool.ID, key, s.now())
 	switch {
 	case err != nil:
-		return User{}, err
+		return u, of, err
 	case of.Identity.AppID != pool.AppID: // the pool has another mini program now
-		return User{}, ErrStateInvalid
+		return u, of, ErrStateInvalid
 	case !pool.AllowsApp(of.SourceApp):
-		return User{}, ErrAppNotAllowed
+		return u, of, ErrAppNotAllowed
 	case pool.Signup == SignupClosed:
-		return User{}, ErrSignupClosed
+		return u, of, ErrSignupClosed
 	case !slices.Contains(pool.WaysToBind(), p.Way()):
-		return User{}, ErrWayClosed
+		return u, of, ErrWayClosed
 	}
 	keys, err := p.Prove(ctx, pool, of)
 	if err != nil {
-		return User{}, err
+		return u, of, err
 	}
 	now := s.now()
 	keys.UnionID, keys.Identity = of.UnionID, of.Identity
@@ -122,7 +121,7 @@ func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof
 		pool: pool, keys: keys, profile: of.Profile, now: now, id: NewID(now), method: of.Method,
 		proof: p.Way(), mayRegister: of.MayRegister && !pool.BindOnly, finishing: true,
 	}
-	u, err := s.store.FinishUnfinished(ctx, Finish{PoolID: pool.ID, Key: key, Now: now, Keys: keys},
+	u, err = s.store.FinishUnfinished(ctx, Finish{PoolID: pool.ID, Key: key, Now: now, Keys: keys},
 		func(_ Unfinished, m Matches) (User, audit.Event, error) {
 			if m.ByUnionID != nil || m.ByIdentity != nil {
 				return User{}, audit.Event{}, ErrStateInvalid // another sign-in was faster
@@ -131,10 +130,10 @@ func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof
 			return u, in.event(audit.By(ctx)), err
 		})
 	if err != nil {
-		return User{}, err
+		return User{}, of, err
 	}
 	in.report(s)
-	return u, nil
+	return u, of, nil
 }
 
 // account returns whose account it is that a WeChat user wants whom the pool does

@@ -125,7 +125,8 @@ func newPoolSecret(now time.Time) (PoolSecret, Secret) {
 func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settings) error) (Pool, error) {
 	return s.updatePool(ctx, id, func(p *Pool) (e audit.Event, err error) {
 		old := p.Settings
-		old.AllowedApps = slices.Clone(old.AllowedApps) // change may write to it
+		// change may write to them
+		old.AllowedApps, old.BindWays = slices.Clone(old.AllowedApps), slices.Clone(old.BindWays)
 		if err := change(&p.Settings); err != nil {
 			return e, err
 		}

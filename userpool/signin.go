@@ -45,9 +45,9 @@ type Login struct {
 	Named    bool
 	Username string
 
-	// Finishable says that the client can finish a sign-in: an unknown user whom
-	// the pool's signup lets bind an account gets an *UnfinishedError. Without it
-	// such a user is refused, unless the phone shows which account is theirs.
+	// Finishable says that the client can finish a sign-in: if the pool's signup
+	// is "bind", an unknown user gets an *UnfinishedError, or with a phone the
+	// account that it shows. Without it such a user is refused: ErrSignupClosed.
 	Finishable bool
 }
 
@@ -55,9 +55,9 @@ type Login struct {
 // created or brought up to date. Only WeChat's answers are identity; the
 // profile fills what is empty and overwrites nothing.
 //
-// If the pool's signup is "bind", a user whom it does not know gets an
-// *UnfinishedError, and is created or bound by Finish; or here, if the phone
-// came along and is one of the pool's ways.
+// If the pool's signup is "bind" and the login can be finished, a user whom the
+// pool does not know gets an *UnfinishedError, and is bound or created by Finish;
+// or here, if the phone came along and is one of the pool's ways.
 //
 // It returns an *InvalidError, ErrAppNotAllowed before any code is spent;
 // ErrCode (also for a code that was sent before), ErrWeChatRisk,
@@ -203,7 +203,7 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 		}
 	}
 	in.mayRegister = !pool.BindOnly
-	if in.keys.Phone != "" && slices.Contains(pool.WaysToBind(), WayWeChatPhone) {
+	if l.Finishable && in.keys.Phone != "" && slices.Contains(pool.WaysToBind(), WayWeChatPhone) {
 		in.proof = WayWeChatPhone
 	}
 	return in, nil
