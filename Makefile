@@ -1,5 +1,6 @@
 # make run     start the server with config.yaml
-# make test    everything that must hold: lint, all tests with the race detector, each fuzz target for TESTFUZZ (default 5s; CI: 1m)
+# make test    everything that must hold: lint, all tests with the race detector, those through
+#              HTTP on either store, each fuzz target for TESTFUZZ (default 5s; CI: 1m)
 # make lint    format, vet, staticcheck, gosec, module hygiene, import walls; known vulnerabilities where there is a database
 # make build   the static release binary, dist/app2wxapp
 # make gosec   the security lint alone
@@ -31,18 +32,26 @@ build:
 
 test: tools lint
 	go test -race -shuffle=on -timeout 20m ./...
+	APP2WXAPP_TEST_STORE=postgres go test -race -shuffle=on -timeout 20m ./bridge/...
+	cd deploy/check && go vet ./... && go test -count=1 ./... # the manifests lie outside, where the cache does not look
+	cd bridge/casdoor/sdk && go vet ./... && go test -race -timeout 5m ./...
 	$(MAKE) --no-print-directory fuzz FUZZTIME=$(TESTFUZZ)
 
-# The browser tests need Chromium, those of store/postgres the server, unless
-# APP2WXAPP_TEST_POSTGRES names one, those of others' clients Node; nothing
-# else is installed. PostgreSQL's package makes a cluster of its own and starts it, which the tests have no use for.
+# The browser tests need Chromium, those of replicas and store/postgres the
+# server and PgBouncer, those of foreign clients Node.js 20 or later and what
+# their lock files name; nothing else is installed. The package of the server
+# makes a cluster of its own and starts it, which the tests have no use for.
+# With APP2WXAPP_TEST_POSTGRES most tests use that server; those that stop one,
+# or let its disk fill, start their own all the same.
+NODECLIENTS := bridge/oauth/testdata/clients bridge/clients
+
 tools:
 	@test -x /usr/bin/chromium || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
-	@test -n "$$APP2WXAPP_TEST_POSTGRES" || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
-	  { apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; }
-	@test -x "$$(command -v npm)" || { apt-get update -q && apt-get install -y -q --no-install-recommends nodejs npm; }
-	@cmp -s bridge/clients/package-lock.json bridge/clients/node_modules/.installed || \
-	  { cd bridge/clients && npm ci --no-audit --no-fund && cp package-lock.json node_modules/.installed; }
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; }
+	@test -x /usr/sbin/pgbouncer || { apt-get update -q && apt-get install -y -q --no-install-recommends pgbouncer; }
+	@command -v npm >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends nodejs npm; }
+	@for dir in $(NODECLIENTS); do cmp -s $$dir/package-lock.json $$dir/node_modules/.installed || \
+	  { (cd $$dir && npm ci --no-audit --no-fund) && cp $$dir/package-lock.json $$dir/node_modules/.installed; } || exit 1; done
 
 lint: gosec vuln
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
@@ -84,6 +93,8 @@ soak:
 	go test -v -timeout $(SOAKTIME) -run 'TestCallFails|TestDiskFull|TestFileSizeLimit' ./store/bolt -args -faults.all
 	go test -v -timeout $(SOAKTIME) -run 'TestBitFlips$$' ./store/bolt -args -flips=4000
 	go test -race -v -timeout $(SOAKTIME) -run TestKill . -args -kill.rounds=200
+	go test -v -timeout $(SOAKTIME) -run 'TestReplicas|TestPostgresCrashes|TestRollingRestart' . \
+	  -args -race.tickets=2000 -replica.kills=30 -postgres.crashes=20 -rolling.restarts=5
 	$(MAKE) history
 	$(MAKE) fuzz FUZZTIME=10s
 

@@ -97,19 +97,24 @@ func (a *adminClient) call(ctx context.Context, method, path string, body, out a
 		return err
 	}
 	if res.StatusCode >= 300 {
-		var problem struct {
-			Code           int
-			Error, Message string
-		}
-		if json.Unmarshal(text, &problem) != nil {
-			return fmt.Errorf("%s %s: %s", method, a.url, res.Status)
-		}
-		return fmt.Errorf("%s (%d %s)", problem.Message, problem.Code, problem.Error)
+		return refusal(a.url, method, res, text)
 	}
 	if out == nil {
 		return nil
 	}
 	return json.Unmarshal(text, out)
+}
+
+// refusal is the error of an answer that is none: the server's message.
+func refusal(url, method string, res *http.Response, text []byte) error {
+	var problem struct {
+		Code           int
+		Error, Message string
+	}
+	if json.Unmarshal(text, &problem) != nil {
+		return fmt.Errorf("%s %s: %s", method, url, res.Status)
+	}
+	return fmt.Errorf("%s (%d %s)", problem.Message, problem.Code, problem.Error)
 }
 
 // language returns what the terminal's locale asks for.

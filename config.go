@@ -42,7 +42,10 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded-For is believed; none by
 	// default, and then the peer's own address is the client's.
 	TrustedProxies []netip.Prefix
-	Log            struct {
+	// DrainDelay is how long the server goes on after SIGTERM as if nothing were,
+	// but for /readyz; 0 by default.
+	DrainDelay time.Duration
+	Log        struct {
 		Level  slog.Level
 		Format string // "json" or "text"; empty: text on a terminal, else json
 	}
@@ -100,6 +103,7 @@ func settings() []setting {
 		{"wechat.timeout", "5s", plain, "a duration of at most 10s, such as 5s or 800ms", field(func(c *Config) *time.Duration { return &c.WeChat.Timeout }, wechatTimeout)},
 		{"trusted_proxies", "", list, "addresses or CIDRs of your own proxies, such as 10.0.0.0/8, or a preset: aliyun, tencent",
 			field(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies }, prefixes)},
+		{"drain_delay", "0s", plain, "a duration of at most 2m, such as 10s", field(func(c *Config) *time.Duration { return &c.DrainDelay }, drainDelay)},
 		{"log.level", "info", plain, "debug, info, warn or error", field(func(c *Config) *slog.Level { return &c.Log.Level }, logLevel)},
 		{"log.format", "", plain, "json or text", field(func(c *Config) *string { return &c.Log.Format }, logFormat)},
 	}

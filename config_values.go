@@ -98,6 +98,13 @@ func wechatTimeout(text string) (time.Duration, error) {
 		refuse(d <= 0, "is not more than zero"), refuse(d > 10*time.Second, "is too long"))
 }
 
+// drainDelay stops at two minutes: whoever sent the signal waits for the end.
+func drainDelay(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	return d, cmp.Or(refuse(err != nil, "is not a duration with its unit"),
+		refuse(d < 0, "is less than zero"), refuse(d > 2*time.Minute, "is too long"))
+}
+
 func prefixes(text string) (all []netip.Prefix, err error) {
 	for item := range strings.SplitSeq(text, ",") {
 		item = strings.TrimSpace(item)

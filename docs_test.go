@@ -59,6 +59,11 @@ func TestDocsHaveEveryError(t *testing.T) {
 			t.Errorf("docs/errors.md has no row with %q", row)
 		}
 	}
+	for _, m := range found(t, readText(t, "bridge/oauth/errors.go"), `problem\{(\d+), "(\w+)", "([^"]+)"`, 18) {
+		if row := "| " + m[1] + " | `" + m[2] + "` | " + m[3]; !strings.Contains(doc, row) {
+			t.Errorf("docs/errors.md has no row with %q", row)
+		}
+	}
 	for _, m := range found(t, readText(t, "bridge/token.go"), `Code: (\d+)`, 3) {
 		if m[1] != "200" && !strings.Contains(doc, "| 200 | "+m[1]+" |") {
 			t.Errorf("docs/errors.md has no row for the token check's %s", m[1])

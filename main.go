@@ -3,7 +3,7 @@
 // app or its server redeems for the profile and a token.
 //
 // Commands are in files of their own: serve.go, sandbox.go, try.go, pool.go,
-// audit.go, check.go. server.go wires the program together.
+// audit.go, backup.go, migrate.go, check.go. server.go wires the program together.
 package main
 
 import (
@@ -60,7 +60,7 @@ app2wxapp 让原生 App 通过微信小程序登录用户。不带子命令时�
 	root.PersistentFlags().String("config", "config.yaml", "the settings; without this flag a missing file means all defaults")
 	serve := serveCommand()
 	root.RunE = serve.RunE
-	root.AddCommand(serve, sandboxCommand(), tryCommand(), poolCommand(), userCommand(), auditCommand(), configCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(serve, sandboxCommand(), tryCommand(), poolCommand(), userCommand(), auditCommand(), storeCommand(), backupCommand(), restoreCommand(), configCommand(), healthcheckCommand(), versionCommand())
 	return root
 }
 

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"app2wxapp/store/postgres/pgtest"
 	"app2wxapp/wechat/sandbox"
 )
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		main()
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m))
 }
 
 const (
@@ -145,10 +146,10 @@ func post(url, body string, headers ...string) (int, string, error) {
 }
 
 // newPool creates a pool at the running server.
-func (p *program) newPool() (id, secret string) {
+func (p *program) newPool(settings ...string) (id, secret string) {
 	p.t.Helper()
-	status, body, err := post(p.admin+"/admin/v1/pools", `{"name":"Demo","appId":"`+testAppID+`","appSecret":"`+testAppSecret+`"}`,
-		"Authorization", "Bearer "+testAdmin)
+	members := append([]string{`"name":"Demo"`, `"appId":"` + testAppID + `"`, `"appSecret":"` + testAppSecret + `"`}, settings...)
+	status, body, err := post(p.admin+"/admin/v1/pools", "{"+strings.Join(members, ",")+"}", "Authorization", "Bearer "+testAdmin)
 	var out struct {
 		Pool   struct{ ID string }
 		Secret string
@@ -225,6 +226,39 @@ func TestDrain(t *testing.T) {
 	}
 	if ticket := <-answered; ticket == "" {
 		t.Error("the request under way got no ticket")
+	}
+}
+
+// For drain_delay after SIGTERM everything is served, but /readyz says no, and
+// each answer is the last on its connection.
+func TestDrainDelay(t *testing.T) {
+	p := newProgram(t)
+	p.env = append(p.env, "APP2WXAPP_DRAIN_DELAY=2s")
+	p.start()
+	pool, secret := p.newPool()
+	signalled := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for status := 0; status != http.StatusServiceUnavailable; {
+		res, err := http.Get(p.public + "/readyz")
+		if err != nil {
+			t.Fatalf("/readyz after SIGTERM: %v, want 503", err)
+		}
+		res.Body.Close()
+		if status = res.StatusCode; status == http.StatusServiceUnavailable && !res.Close {
+			t.Error("the connection outlives an answer while the server drains")
+		}
+	}
+	ticket := p.issue(pool, "alice")
+	if status, body, err := p.redeem(pool, secret, ticket); status != http.StatusOK || err != nil {
+		t.Errorf("redeem after SIGTERM: %d %s %v, want 200", status, body, err)
+	}
+	<-p.logged
+	err := p.cmd.Wait()
+	p.cmd = nil
+	if took := time.Since(signalled); err != nil || took < 2*time.Second {
+		t.Errorf("ended %v after SIGTERM, %v, want 2 s at least", took, err)
 	}
 }
 

@@ -36,6 +36,7 @@ type server struct {
 	onPublic      net.Listener
 	onAdmin       net.Listener
 	tls           *tls.Config // of the public listener, nil for plain HTTP
+	drainDelay    time.Duration
 
 	PublicURL, AdminURL string
 	AdminToken          userpool.Secret
@@ -53,11 +54,12 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 		}
 	}()
 	reg := prometheus.NewRegistry()
-	s = &server{log: log}
+	s = &server{log: log, drainDelay: cfg.DrainDelay}
 	if s.tls, err = certificate(cfg); err != nil {
 		return nil, err
 	}
-	if s.store, s.AdminToken, err = openStore(cfg, log, reg); err != nil {
+	var key [32]byte
+	if s.store, key, s.AdminToken, err = openStore(cfg, log, reg); err != nil {
 		return nil, err
 	}
 	undo = append(undo, s.store)
@@ -80,6 +82,7 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 		WeChat:        wechat.New(wechat.Config{BaseURL: cfg.WeChat.BaseURL, Timeout: cfg.WeChat.Timeout, Observe: wechat.Metrics(reg)}),
 		WeChatTimeout: cfg.WeChat.Timeout, Now: now, Log: log, Reg: reg,
 		PublicURL: s.PublicURL, AdminToken: s.AdminToken, TrustedProxies: cfg.TrustedProxies, Version: version,
+		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, s.store, key, now()) },
 	})
 	handler := s.bridge.Public()
 	if wrap != nil {
@@ -121,20 +124,20 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 // settings give. A store on a server has nothing beside it: there the settings
 // give both. The encryption key is made only together with a store: a new one
 // for an old store would open nothing.
-func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.Store, userpool.Secret, error) {
+func openStore(cfg Config, log *slog.Logger, reg prometheus.Registerer) (store.Store, [32]byte, userpool.Secret, error) {
 	key, token := cfg.EncryptionKey, cfg.AdminToken
 	if !store.Remote(string(cfg.StoreURL)) {
 		var err error
 		if key, token, err = keysBeside(cfg, log); err != nil {
-			return nil, "", err
+			return nil, [32]byte{}, "", err
 		}
 	}
-	raw, err := decodeKey(string(key))
+	raw, err := parseKey(string(key))
 	if err != nil {
-		return nil, "", fmt.Errorf("encryption.key %w", err)
+		return nil, [32]byte{}, "", err
 	}
-	st, err := store.Open(store.Config{URL: string(cfg.StoreURL), Key: [32]byte(raw), Log: log, Reg: reg, Now: now})
-	return st, token, err
+	st, err := store.Open(store.Config{URL: string(cfg.StoreURL), Key: raw, Log: log, Reg: reg, Now: now})
+	return st, raw, token, err
 }
 
 // keysBeside returns the encryption key and the admin token that the settings
@@ -148,7 +151,7 @@ func keysBeside(cfg Config, log *slog.Logger) (key, token userpool.Secret, err e
 	if err := bolt.MakeFolder(folder); err != nil {
 		return "", "", fmt.Errorf("create the store's folder: %w", err)
 	}
-	keyFile := filepath.Join(folder, "encryption.key")
+	keyFile := keyBeside(path)
 	key, err = keptSecret(cfg.EncryptionKey, keyFile, !bolt.Exists(path), log)
 	if err != nil {
 		return "", "", fmt.Errorf("encryption.key: %w", err)
@@ -194,8 +197,9 @@ func keptSecret(given userpool.Secret, path string, mayCreate bool, log *slog.Lo
 	return userpool.Secret(text), err
 }
 
-// run serves until ctx ends, then drains: readiness fails, requests under way
-// are answered, and what was answered is on disk.
+// run serves until ctx ends, then drains: readiness fails, and whoever does not
+// look at it yet is served for drainDelay; then the listeners close, requests
+// under way are answered, and what was answered is on disk.
 func (s *server) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	swept := make(chan struct{})
@@ -210,10 +214,15 @@ func (s *server) run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		s.log.Info("draining", "timeout", drainTimeout.String())
+		s.log.Info("draining", "delay", s.drainDelay.String(), "timeout", drainTimeout.String())
+		s.bridge.Drain()
+		select {
+		case <-time.After(s.drainDelay):
+		case err = <-failed:
+		}
 	case err = <-failed:
+		s.bridge.Drain()
 	}
-	s.bridge.Drain()
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	err = errors.Join(err, s.public.Shutdown(deadline), s.admin.Shutdown(deadline))

@@ -50,12 +50,16 @@ const (
 	RedeemRefused    Type = "redeem.refused"     // reason, count
 	AdminLoginFailed Type = "admin.login_failed" // count
 	ClockPutBack     Type = "clock.put_back"     // latest_seen
+	StoreRestored    Type = "store.restored"     // backed_up
+	StoreMigrated    Type = "store.migrated"     // from
 )
 
 // Types are all of them.
 var Types = []Type{
 	PoolCreated, PoolChanged, SecretAdded, SecretDeleted, UserBlocked, UserUnblocked, UserSignedOut, UserPhoneMatched,
-	UserPhoneChanged, UserBound, UserRegistered, IdentityUnbound, TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
+	UserPhoneChanged, UserBound, UserRegistered, IdentityUnbound,
+	TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
+	StoreRestored, StoreMigrated,
 }
 
 // Known tells whether there is such a type.
@@ -72,6 +76,8 @@ const (
 	AppID      = "app_id"      // a mini program's
 	Count      = "count"       // how many times, since the row before
 	LatestSeen = "latest_seen" // RFC 3339
+	BackedUp   = "backed_up"   // RFC 3339, when the backup was made; "" if the file does not say
+	From       = "from"        // the store that it was, without user and password
 )
 
 // Event is something that happened. The zero Event is none.

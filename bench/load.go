@@ -33,6 +33,8 @@ type trial struct {
 	body  string                        // with %s for the value
 	mint  func(n int) (shots, error)    // fresh shots
 	check func(*process, outcome) error // what must hold after the measured shots
+	// marked begins, in an answer, what the check looks at.
+	marked string
 	// counter is the series that counts successes.
 	counter string
 	rivals  []rival // measured in the same rounds
@@ -43,18 +45,19 @@ type rival struct {
 	name  string
 	mint  func(n int) (shots, error)
 	start func() (*process, error)
+	check func(*process, outcome) error // nil is checkRedeemed
 }
 
 // outcome is what came of the measured shots.
 type outcome struct {
 	shots       shots    // all accepted
-	tickets     [][]byte // that the answers to issue had
+	tickets     [][]byte // that the answers had, or tokens
 	spare       shots    // not fired yet
 	connections int
 }
 
 func (c config) load(what, folder string, s seed, out io.Writer) (err error) {
-	t, err := newTrial(what, folder, s)
+	t, err := c.newTrial(what, folder, s)
 	if err != nil {
 		return err
 	}
@@ -118,8 +121,15 @@ func (c config) compare(t *trial, folder string, out io.Writer) error {
 	return nil
 }
 
-func newTrial(what, folder string, s seed) (t *trial, err error) {
-	t = &trial{what: what}
+func (c config) newTrial(what, folder string, s seed) (t *trial, err error) {
+	t = &trial{what: what, marked: `"ticket":"`}
+	if what == "casdoor" {
+		w, err := newWorld(folder, s, 10*time.Second)
+		if err != nil {
+			return nil, err
+		}
+		return newCasdoor(w, c.alg)
+	}
 	if what == "issue" {
 		// Short-lived tickets, so that those of one round are over in the next.
 		if t.world, err = newWorld(folder, s, 10*time.Second); err != nil {
@@ -247,7 +257,7 @@ func (t *trial) bridge(connections, n int, s shots, profile string) (f figures, 
 		}
 	}
 	f, err = measure(p, connections, warm, measured, n, func(i int, body []byte) {
-		done.tickets[i] = ticketIn(body)
+		done.tickets[i] = textAfter(t.marked, body)
 	})
 	if err != nil {
 		return f, err
@@ -286,17 +296,11 @@ func (r rival) measure(connections, n int) (f figures, err error) {
 	if f, err = measure(p, connections, warm, measured, n, nil); err != nil {
 		return f, err
 	}
-	return f, checkRedeemed(p, outcome{shots: measured, spare: spare, connections: connections})
-}
-
-// ticketIn returns the ticket that an answer to issue has, nil if there is none.
-func ticketIn(body []byte) []byte {
-	_, rest, ok := bytes.Cut(body, []byte(`"ticket":"`))
-	if !ok {
-		return nil
+	check := r.check
+	if check == nil {
+		check = checkRedeemed
 	}
-	ticket, _, _ := bytes.Cut(rest, []byte(`"`))
-	return bytes.Clone(ticket)
+	return f, check(p, outcome{shots: measured, spare: spare, connections: connections})
 }
 
 // measure warms the server up and then measures n requests. All must be

@@ -32,9 +32,10 @@ type config struct {
 	binary      string // the built program, "" to build it
 	logins      int    // of growth
 	rate        int    // logins of a simulated second of growth
+	alg         string // of the tokens of casdoor
 }
 
-var whats = []string{"redeem", "issue", "redis", "postgres", "growth", "program"}
+var whats = []string{"redeem", "issue", "casdoor", "redis", "postgres", "growth", "program"}
 
 func main() {
 	if os.Getenv(childEnv) != "" {
@@ -52,6 +53,7 @@ func main() {
 	flag.StringVar(&c.binary, "binary", "", "measure this `program` instead of building one")
 	flag.IntVar(&c.logins, "logins", 10_000_000, "growth: logins")
 	flag.IntVar(&c.rate, "rate", 2000, "growth: logins of a simulated second")
+	flag.StringVar(&c.alg, "alg", "ES256", "casdoor: `algorithm` of the tokens")
 	flag.Parse()
 	c.what = strings.Split(*what, ",")
 	for s := range strings.SplitSeq(*conns, ",") {

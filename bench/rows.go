@@ -65,6 +65,7 @@ var rivalries = map[string]struct{ floor, aim float64 }{
 	"echo + Redis": {1.3, 2},
 	ownStatements:  {floor: 1.5},
 	fewUsers:       {floor: 0.8},
+	issueRoute:     {floor: 0.7},
 }
 
 // rows returns the rows that the rounds tell something of.

@@ -53,7 +53,7 @@ func unfinishedOf(u *userpool.UnfinishedError, r *http.Request) unfinished {
 // bind answers POST /oauth/app2wxapp/ticket/:userPoolId/bind: it finishes a
 // sign-in and answers as issue does.
 func (s *Server) bind(c echo.Context) error {
-	from := addr(c)
+	from := wire.Addr(c)
 	ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.User, Addr: from})
 	pool, err := s.pools.Pool(ctx, c.Param("userPoolId"))
 	if err != nil {

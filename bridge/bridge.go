@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,8 @@ import (
 	"app2wxapp/audit"
 	"app2wxapp/bridge/admin"
 	"app2wxapp/bridge/authing"
+	"app2wxapp/bridge/casdoor"
+	"app2wxapp/bridge/oauth"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
 	"app2wxapp/upload"
@@ -53,6 +56,8 @@ type Config struct {
 	// connection's address counts.
 	TrustedProxies []netip.Prefix
 	Version        string
+	// Backup returns a copy of the store, which is gone when it is closed.
+	Backup func(context.Context) (*os.File, error)
 }
 
 // Server is the domain and its two HTTP faces.
@@ -62,6 +67,10 @@ type Server struct {
 	tokens   *token.Service
 	uploads  *upload.Service
 	audit    *audit.Tally
+	oauth    *oauth.API
+	limits   *userpool.Limits
+	now      func() time.Time
+	casdoor  *casdoor.API
 	store    Store
 	room     *room
 	log      *slog.Logger
@@ -76,16 +85,19 @@ type Server struct {
 func New(c Config) *Server {
 	c.Reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	room := newRoom(c.Reg)
+	limits := new(userpool.Limits)
 	pools := userpool.New(userpool.Config{
-		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg),
+		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg), Limits: limits,
 	})
 	tally := audit.NewTally()
 	s := &Server{
 		pools: pools,
 		tickets: ticket.NewService(ticket.Config{
-			Store: c.Store, Pools: pools, Now: c.Now, Log: c.Log, Metrics: ticket.NewMetrics(c.Reg), Audit: tally,
+			Store: c.Store, Pools: pools, Now: c.Now, Log: c.Log, Metrics: ticket.NewMetrics(c.Reg), Audit: tally, Limits: limits,
 		}),
 		audit:   tally,
+		limits:  limits,
+		now:     c.Now,
 		tokens:  token.New(c.Store, pools, token.Config{Issuer: c.PublicURL, Now: c.Now}),
 		uploads: upload.New(upload.Config{Store: c.Store, Now: c.Now, Log: c.Log, PublicURL: c.PublicURL}),
 		store:   c.Store,
@@ -93,11 +105,13 @@ func New(c Config) *Server {
 		log:     c.Log,
 		metrics: newMetrics(c.Reg, c.Version),
 	}
+	s.casdoor = casdoor.New(casdoor.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now, Limits: limits})
+	s.oauth = oauth.New(oauth.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies), authing.New(authing.Config{
 		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,
 	}))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
-		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally,
+		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally, Limits: limits, Backup: c.Backup, Log: c.Log,
 	}))
 	return s
 }
@@ -108,7 +122,8 @@ func (s *Server) Public() http.Handler { return s.public }
 // Admin returns the handler for operators: it must not be reachable by others.
 func (s *Server) Admin() http.Handler { return s.admin }
 
-// Drain makes /readyz fail from now on, so that no new work is sent here.
+// Drain makes /readyz fail from now on, so that no new work is sent here, and
+// ends connections with their next answers. What still comes is served.
 func (s *Server) Drain() { s.draining.Store(true) }
 
 const (
@@ -117,18 +132,46 @@ const (
 	// auditEvery is how often what was refused is written: whoever is refused a
 	// thousand times makes one row of it.
 	auditEvery = time.Minute
+	// shareEvery is how often processes on one store tell each other what they
+	// have counted against limits.
+	shareEvery = time.Second
 )
 
-// Run does the background work until ctx ends: it sweeps, and keeps the secrets'
-// last use and the count of what was refused, both once more at the end.
+// Run does the background work until ctx ends: it sweeps, shares what is counted
+// against limits, and keeps the secrets' last use and the count of what was
+// refused, both once more at the end.
 func (s *Server) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { s.tickets.RunSweeper(ctx) })
 	work.Go(func() { s.uploads.RunSweeper(ctx) })
 	work.Go(func() { s.flush(ctx, usesEvery, "keep the secrets' last use", s.pools.FlushSecretUses) })
 	work.Go(func() { s.flush(ctx, auditEvery, "keep the audit events", s.FlushAudit) })
+	work.Go(func() { s.share(ctx) })
 	work.Wait()
 }
+
+// share shares counts time and again until ctx ends. Its failures are told of
+// once.
+func (s *Server) share(ctx context.Context) {
+	tick := time.NewTicker(shareEvery)
+	defer tick.Stop()
+	for good := true; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := s.ShareCounts(ctx)
+		if err != nil && good && ctx.Err() == nil {
+			s.log.Error("limits are this process's own until the store takes counts again", "err", err)
+		}
+		good = err == nil
+	}
+}
+
+// ShareCounts tells the other processes on the store what this one has counted
+// against limits, and counts what they tell.
+func (s *Server) ShareCounts(ctx context.Context) error { return s.limits.Share(ctx, s.store, s.now()) }
 
 // flush calls write time and again, and once when ctx has ended.
 func (s *Server) flush(ctx context.Context, every time.Duration, what string, write func(context.Context) error) {
@@ -152,6 +195,6 @@ func (s *Server) newEcho(trusted []netip.Prefix) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = callerAddr(trusted)
-	e.Use(secureHeaders, s.observe)
+	e.Use(secureHeaders, s.lastOnConnection, s.observe)
 	return e
 }

@@ -39,6 +39,13 @@ func TestHealth(t *testing.T) {
 	want("/healthz", 200, `{"status":"ok"}`)
 	want("/readyz", 503, `{"status":"draining"}`)
 	wantUsable(t, b, p, ticket)
+
+	// Connections end with their answers, and a new one is served.
+	for range 2 {
+		if r := b.Issue(p, "alice"); r.Status != 200 || !r.Last {
+			t.Errorf("while draining: %d, last on its connection: %v, want 200 and true", r.Status, r.Last)
+		}
+	}
 }
 
 // metricNames has every metric of contract section 4.5, and one of its lines.

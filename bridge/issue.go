@@ -20,7 +20,7 @@ const returnedMessage = "授权成功"
 
 // issue answers POST /oauth/app2wxapp/ticket/:userPoolId, contract section 4.1.
 func (s *Server) issue(c echo.Context) error {
-	ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.User, Addr: addr(c)})
+	ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.User, Addr: wire.Addr(c)})
 	pool, err := s.pools.Pool(ctx, c.Param("userPoolId"))
 	if err != nil {
 		return err

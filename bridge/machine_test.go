@@ -50,11 +50,13 @@ type paperTicket struct {
 	at       time.Time
 	logins   int
 	revoked  bool
+	lost     bool // issued before a restore
 	ends     time.Time
 }
 
 type paperUser struct {
-	id        string
+	id        string // as answered
+	made      bool   // has had a ticket
 	blocked   bool
 	notBefore time.Time
 	logins    int
@@ -69,6 +71,43 @@ type paper struct {
 	envelope       bool
 	tickets        []*paperTicket
 	users          [2]paperUser
+}
+
+// copy returns what a backup has.
+func (m *paper) copy() *paper {
+	c := *m
+	c.tickets = nil
+	for _, t := range m.tickets {
+		was := *t
+		c.tickets = append(c.tickets, &was)
+	}
+	return &c
+}
+
+// restore makes everything what it was, but for the clock. Every ticket that was
+// ever issued is lost. A token that came after the backup is good again if its
+// user was known then, whatever ended it since.
+func (m *paper) restore(was *paper) {
+	since, now := m.tickets, m.now
+	*m = *was.copy()
+	m.now = now
+	known := map[string]bool{}
+	for _, t := range m.tickets {
+		known[t.text], t.lost = true, true
+	}
+	for _, t := range since {
+		if !known[t.text] {
+			t.lost, t.revoked = true, !m.users[t.user].made
+			m.tickets = append(m.tickets, t)
+			continue
+		}
+		for _, have := range m.tickets { // the token was not there to be noted
+			if have.text == t.text && have.token == "" {
+				have.token, have.at = t.token, t.at
+				have.revoked = !m.users[t.user].made
+			}
+		}
+	}
 }
 
 // refusal is a line of the contract's section 4.3.
@@ -97,7 +136,7 @@ func (m *paper) redeem(t *paperTicket, secret string, verified bool, key string)
 		return secretWrong, false
 	case secret == "" && !m.secretOptional:
 		return secretRequired, false
-	case m.pkceRequired && !verified, verified != t.bound:
+	case t.lost, m.pkceRequired && !verified, verified != t.bound:
 		return invalidTicket, false
 	case t.redeemed && !repeat:
 		t.revoked = t.revoked || !m.keepOnReplay
@@ -124,7 +163,7 @@ func (m *paper) tokenCode(t *paperTicket) int {
 func (m *paper) issue(t *paperTicket) {
 	var live []*paperTicket
 	for _, o := range m.tickets {
-		if o.user == t.user && !o.redeemed && !o.voided && m.now.Before(o.ends) {
+		if o.user == t.user && !o.redeemed && !o.voided && !o.lost && m.now.Before(o.ends) {
 			live = append(live, o)
 		}
 	}
@@ -219,6 +258,7 @@ func TestMachine(t *testing.T) {
 			if err != nil || !ends.Equal(m.now.Add(machineTTL)) {
 				t.Fatalf("issue: expiresAt %s, %v, want %v", out.ExpiresAt, err, m.now.Add(machineTTL))
 			}
+			u.made = true
 			m.issue(&paperTicket{text: out.Ticket, user: n, bound: bound, issued: m.now, ends: ends})
 		}
 		attempt := func(t *rapid.T, pt *paperTicket, shown string, verified bool, key string) {
@@ -265,6 +305,8 @@ func TestMachine(t *testing.T) {
 		user := rapid.IntRange(0, len(m.users)-1)
 		secrets := rapid.SampledFrom([]string{"right", "right", "right", "", "wrong"})
 		keys := rapid.SampledFrom([]string{"", "k1", "k2"})
+		var backup string
+		var saved *paper // what is in it
 		pick := func(t *rapid.T) *paperTicket {
 			if len(m.tickets) == 0 {
 				t.Skip("no ticket yet")
@@ -349,6 +391,23 @@ func TestMachine(t *testing.T) {
 				settings("responseFormat", map[bool]string{true: "envelope", false: "user"}[m.envelope])
 			},
 			"restart": func(*rapid.T) { b.Restart() },
+			"back up": func(t *rapid.T) {
+				if backup != "" && rapid.IntRange(0, 3).Draw(t, "again") > 0 {
+					t.Skip("an older one is worse")
+				}
+				r := b.Admin("GET", "/admin/v1/backup", "")
+				if r.Status != 200 {
+					t.Fatalf("backup: %d %s", r.Status, r.Body)
+				}
+				backup, saved = r.Body, m.copy()
+			},
+			"restore": func(t *rapid.T) {
+				if backup == "" {
+					t.Skip("no backup yet")
+				}
+				b.Restore(backup)
+				m.restore(saved)
+			},
 			"check token": func(t *rapid.T) {
 				pt := pick(t)
 				if pt.token == "" {

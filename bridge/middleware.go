@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"app2wxapp/bridge/wire"
 )
 
 // callerAddr returns how the caller's address is found. Echo's default believes
@@ -31,15 +33,6 @@ func callerAddr(trusted []netip.Prefix) echo.IPExtractor {
 		}))
 	}
 	return echo.ExtractIPFromXFFHeader(options...)
-}
-
-// addr returns the caller's address, the zero Addr if there is none.
-func addr(c echo.Context) netip.Addr {
-	a, err := netip.ParseAddr(c.RealIP())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a.Unmap()
 }
 
 // requestID is made here for every request; a caller's is not believed.
@@ -69,6 +62,18 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// lastOnConnection tells callers, while the server drains, that this answer is
+// the last on its connection. A balancer of connections cannot move those that
+// are open, and to close one that seems idle may cross a request on its way.
+func (s *Server) lastOnConnection(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if s.draining.Load() {
+			c.Response().Header().Set(echo.HeaderConnection, "close")
+		}
+		return next(c)
+	}
+}
+
 // doubled are slashes that should be one.
 var doubled = regexp.MustCompile("//+")
 
@@ -85,7 +90,7 @@ func singleSlashes(next echo.HandlerFunc) echo.HandlerFunc {
 
 // Keys of what a handler tells the wall about a request.
 const (
-	keyPool     = "pool"     // id of a pool that exists
+	keyPool     = wire.KeyPool
 	keyEnvelope = "envelope" // true: errors as HTTP 200 in Authing's envelope
 	keyDialect  = "dialect"  // wire.Dialect in which errors are told, if not in our own
 	keyOutcome  = "outcome"  // slug of the error that was answered

@@ -26,7 +26,7 @@ func (s *Server) redeem(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	attempt.Addr = addr(c)
+	attempt.Addr = wire.Addr(c)
 	done, err := s.tickets.Redeem(ctx, pool, attempt)
 	if err != nil {
 		return err
@@ -73,11 +73,6 @@ func readAttempt(r *http.Request) (a ticket.Attempt, err error) {
 			return a, userpool.Invalid("ticket", "is given twice and differs", "给出了两个不同的值")
 		}
 	}
-	if keys, sent := r.Header["Idempotency-Key"]; sent {
-		if len(keys) != 1 || keys[0] == "" {
-			return a, userpool.Invalid("Idempotency-Key", "must be one header of 1 to 255 visible ASCII characters", "必须为一个请求头，1 到 255 个可见 ASCII 字符")
-		}
-		a.IdempotencyKey = keys[0]
-	}
-	return a, nil
+	a.IdempotencyKey, err = wire.IdempotencyKey(r)
+	return a, err
 }

@@ -9,6 +9,8 @@ import (
 
 	"app2wxapp/bridge/admin"
 	"app2wxapp/bridge/authing"
+	"app2wxapp/bridge/casdoor"
+	"app2wxapp/bridge/oauth"
 )
 
 // Every URL of the program.
@@ -22,9 +24,40 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API) http.Handler {
 	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem, s.room.limited)
 	e.GET("/authing/token", s.checkToken, s.room.limited)
 
+	// OAuth 2.0 and OpenID Connect. The first four are paths of Casdoor, too:
+	// these answer for its access tokens.
+	asOAuth := speaking(oauth.Tell)
+	e.POST("/oauth/token", s.casdoor.OrElse(s.oauth.Token), speaking(casdoor.TellOr(oauth.Tell)), s.room.limited)
+	e.POST("/oauth/introspect", s.oauth.Introspect, asOAuth, s.room.limited)
+	e.POST("/oauth/revoke", s.oauth.Revoke, asOAuth, s.room.limited)
+	e.GET("/oauth/userinfo", s.oauth.UserInfo, asOAuth, s.room.limited)
+	e.POST("/oauth/userinfo", s.oauth.UserInfo, asOAuth, s.room.limited)
+	e.GET("/oauth/logout", s.oauth.Logout, asOAuth, s.room.limited)
+	e.POST("/oauth/logout", s.oauth.Logout, asOAuth, s.room.limited)
+	e.GET("/.well-known/openid-configuration", s.oauth.Metadata, asOAuth, s.room.limited)
+	e.GET("/.well-known/oauth-authorization-server", s.oauth.Metadata, asOAuth, s.room.limited)
+
+	// Casdoor and Hanzo IAM. casdoor.Canonical has the other names of these.
+	asCasdoor, inEnvelope := speaking(casdoor.Tell), speaking(casdoor.TellEnvelope)
+	e.Pre(canonical)
+	e.POST("/v1/iam/oauth/token", s.casdoor.Token, asCasdoor, s.room.limited)
+	e.POST("/v1/iam/oauth/refresh", s.casdoor.Refresh, asCasdoor, s.room.limited)
+	e.POST("/v1/iam/oauth/introspect", s.casdoor.Introspect, asCasdoor, s.room.limited)
+	e.POST("/v1/iam/oauth/revoke", s.casdoor.Revoke, asCasdoor, s.room.limited)
+	e.GET("/v1/iam/oauth/userinfo", s.casdoor.UserInfo, inEnvelope, s.room.limited)
+	e.GET("/v1/iam/get-account", s.casdoor.GetAccount, inEnvelope, s.room.limited)
+	e.POST("/v1/iam/update-user", s.casdoor.UpdateUser, inEnvelope, s.room.limited)
+	e.GET("/v1/iam/.well-known/openid-configuration", s.casdoor.Metadata, s.room.limited)
+	e.GET("/v1/iam/.well-known/oauth-authorization-server", s.casdoor.Metadata, s.room.limited)
+	e.GET("/v1/iam/.well-known/:application/openid-configuration", s.casdoor.Metadata, s.room.limited)
+	e.GET("/v1/iam/.well-known/:application/oauth-authorization-server", s.casdoor.Metadata, s.room.limited)
+	e.GET("/v1/iam/.well-known/:application/certificate.pem", s.casdoor.Certificate, s.room.limited)
+
 	// Not limited: an answer of many keys is more than net/http holds back, and
 	// whoever does not read it would keep others out.
 	e.GET("/.well-known/jwks.json", s.jwks)
+	e.GET("/v1/iam/.well-known/jwks", s.casdoor.JWKS)
+	e.GET("/v1/iam/.well-known/:application/jwks", s.casdoor.JWKS)
 
 	// Authing's SDKs: bridge/authing. Their errors are told in their own shapes.
 	rest, graphql := speaking(authing.TellREST), speaking(authing.TellGraphQL)
@@ -44,6 +77,18 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API) http.Handler {
 	return e
 }
 
+// canonical has a URL that is another name of one of Casdoor's answered, limited,
+// counted and logged as that one.
+func canonical(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		u := c.Request().URL
+		if to := casdoor.Canonical(u.Path); to != u.Path && u.RawPath == "" {
+			u.Path = to
+		}
+		return next(c)
+	}
+}
+
 func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.API) http.Handler {
 	// Each route has the check of its own: a group with middleware would answer
 	// a wrong method with 404.
@@ -61,6 +106,7 @@ func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.
 	v1(http.MethodDelete, "/pools/:id/users/:userId/identities/:identityId", api.Unbind)
 	v1(http.MethodGet, "/audit", api.ListEvents)
 	v1(http.MethodGet, "/audit/verify", api.VerifyEvents)
+	v1(http.MethodGet, "/backup", api.Backup)
 
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))
 

@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +21,7 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/store"
+	"app2wxapp/store/move"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 	"app2wxapp/wechat"
@@ -98,6 +101,38 @@ func (r *rig) open() {
 func (r *rig) reopen() {
 	r.t.Helper()
 	if err := r.store.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.open()
+}
+
+// backup copies the store into a file, as the program does. There is one.
+func (r *rig) backup() string {
+	r.t.Helper()
+	f, err := store.Backup(ctx, r.store, [32]byte{7}, r.now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer f.Close()
+	path := filepath.Join(filepath.Dir(r.path), "backup")
+	b, err := io.ReadAll(f)
+	if err := errors.Join(err, os.WriteFile(path, b, 0o600)); err != nil {
+		r.t.Fatal(err)
+	}
+	return path
+}
+
+// restore is a restart on a store that is made of a backup.
+func (r *rig) restore(backup string) {
+	r.t.Helper()
+	if err := r.store.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Remove(r.path); err != nil {
+		r.t.Fatal(err)
+	}
+	_, err := store.Restore(ctx, backup, store.Config{URL: "bolt:" + r.path, Key: [32]byte{7}, Now: r.now}, func(move.Progress) {})
+	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.open()

@@ -27,6 +27,7 @@ type modelTicket struct {
 	logins   uint64 // as answered
 	tokenEnd time.Time
 	revoked  bool
+	lost     bool // issued before a restore: void, whatever became of it
 }
 
 type modelUser struct {
@@ -45,9 +46,40 @@ type model struct {
 	users    [2]modelUser
 }
 
+// copy returns what a backup has.
+func (m *model) copy() *model {
+	c := *m
+	c.tickets = nil
+	for _, t := range m.tickets {
+		was := *t
+		c.tickets = append(c.tickets, &was)
+	}
+	return &c
+}
+
+// restore makes everything what it was, but for the clock. Every ticket that was
+// ever issued is lost, those that the backup does not know as well; of the
+// tokens, only those are revoked that were then.
+func (m *model) restore(was *model) {
+	since := m.tickets
+	now := m.now
+	*m = *was.copy()
+	m.now = now
+	known := map[string]bool{}
+	for _, t := range m.tickets {
+		known[t.text], t.lost = true, true
+	}
+	for _, t := range since {
+		if !known[t.text] {
+			t.lost, t.revoked = true, false
+			m.tickets = append(m.tickets, t)
+		}
+	}
+}
+
 // live tells whether the ticket takes one of its user's five places.
 func (m *model) live(t *modelTicket) bool {
-	return !t.redeemed && !t.voided && m.now.Before(t.expires)
+	return !t.redeemed && !t.voided && !t.lost && m.now.Before(t.expires)
 }
 
 func (m *model) issue(t *modelTicket) {
@@ -74,6 +106,8 @@ func (m *model) redeem(t *modelTicket, secret string, verified bool, key string)
 		return false, userpool.ErrSecretWrong
 	case secret == "" && !m.optional:
 		return false, userpool.ErrSecretRequired
+	case t.lost:
+		return false, ticket.ErrUnknown
 	case verified != t.bound:
 		return false, ticket.ErrVerifier
 	case t.redeemed && !repeat:
@@ -95,6 +129,8 @@ func TestTicketMachine(t *testing.T) {
 		r := shared
 		p, secret := r.pool()
 		m := &model{now: r.now()}
+		var backup string
+		var saved *model // what is in it
 		pick := func(t *rapid.T) *modelTicket {
 			if len(m.tickets) == 0 {
 				t.Skip("no ticket yet")
@@ -269,6 +305,23 @@ func TestTicketMachine(t *testing.T) {
 				m.tickets = kept
 			},
 			"reopen": func(t *rapid.T) { r.reopen() },
+			"back up": func(t *rapid.T) {
+				if backup != "" && rapid.IntRange(0, 3).Draw(t, "again") > 0 {
+					t.Skip("an older one is worse")
+				}
+				backup, saved = r.backup(), m.copy()
+			},
+			"restore": func(t *rapid.T) {
+				if backup == "" {
+					t.Skip("no backup yet")
+				}
+				r.restore(backup)
+				m.restore(saved)
+				var err error
+				if p, err = r.pools.Pool(ctx, p.ID); err != nil {
+					t.Fatal(err)
+				}
+			},
 			"": func(t *rapid.T) {
 				for _, u := range m.users {
 					if u.id == "" {

@@ -30,7 +30,8 @@ type Pools interface {
 	Authenticate(pool userpool.Pool, secret string) (proved bool, err error)
 }
 
-// Config is what a Service is made of; every field is required.
+// Config is what a Service is made of; every field is required but
+// Limits.
 type Config struct {
 	Store   Store
 	Pools   Pools
@@ -38,6 +39,8 @@ type Config struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	Audit   *audit.Tally // counts what is refused
+	// Limits shares what is counted with other processes; nil for none.
+	Limits *userpool.Limits
 }
 
 // Service issues and redeems tickets. It is safe for concurrent use.
@@ -56,8 +59,8 @@ type Service struct {
 func NewService(c Config) *Service {
 	return &Service{
 		store: c.Store, pools: c.Pools, now: c.Now, log: c.Log, metrics: c.Metrics, audit: c.Audit,
-		issues:   userpool.NewLimiter[string](issuesPerMinute),
-		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
+		issues:   userpool.NewSharedLimiter[string](c.Limits, "ticket.issues", issuesPerMinute),
+		failures: userpool.NewSharedLimiter[netip.Addr](c.Limits, "redeem.failures", failuresPerMinute),
 	}
 }
 
@@ -220,6 +223,24 @@ func (s *Service) Redeem(ctx context.Context, pool userpool.Pool, a Attempt) (Re
 		s.failures.Count(userpool.AddrKey(a.Addr), now)
 	}
 	return done, err
+}
+
+// Authenticate checks the pool secret of a caller who does not redeem, as Redeem
+// does and by the same limit: rate limit, then secret. It returns
+// *userpool.InvalidError, *userpool.RateLimitError, userpool.ErrSecretRequired or
+// userpool.ErrSecretWrong; proved tells that a right secret was shown.
+func (s *Service) Authenticate(pool userpool.Pool, secret string, addr netip.Addr) (proved bool, err error) {
+	now := s.now()
+	if len(secret) > maxSecret {
+		return false, userpool.Invalid("secret", "is too long", "过长")
+	}
+	if err := s.failures.Check(userpool.AddrKey(addr), now); err != nil {
+		return false, err
+	}
+	if proved, err = s.pools.Authenticate(pool, secret); counts(err) {
+		s.failures.Count(userpool.AddrKey(addr), now)
+	}
+	return proved, err
 }
 
 // note counts what was no fresh success. A replay that revoked a token has its

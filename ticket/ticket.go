@@ -149,8 +149,9 @@ type Store interface {
 
 	// SweepTickets deletes up to limit tickets whose end is RetainFor or more
 	// before now, deny-list entries of tokens that have expired, sessions that
-	// have, sign-ins that could be finished until userpool.UnfinishedRetain or more
-	// before now, and audit events that are audit.RetainFor old, but for the
-	// newest. It returns how many it deleted.
+	// have, what replicas told each other and is over, sign-ins that could be
+	// finished until userpool.UnfinishedRetain or more before now, and audit events
+	// that are audit.RetainFor old, but for the newest. It returns how many it
+	// deleted.
 	SweepTickets(ctx context.Context, now time.Time, limit int) (int, error)
 }

@@ -83,6 +83,28 @@ func newJWK(public crypto.PublicKey) (JWK, error) {
 	return j, nil
 }
 
+// PublicKey returns the key for crypto's packages.
+func (j JWK) PublicKey() (crypto.PublicKey, error) {
+	var parts [4][]byte
+	for i, s := range []string{j.N, j.E, j.X, j.Y} {
+		b, err := encoding.DecodeString(s)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", j.KeyID, err)
+		}
+		parts[i] = b
+	}
+	n, e, x, y := parts[0], parts[1], parts[2], parts[3]
+	switch {
+	case j.Type == "RSA":
+		return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}, nil
+	case j.Type == "EC" && j.Curve == "P-256":
+		return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
+	case j.Type == "OKP" && j.Curve == "Ed25519" && len(x) == ed25519.PublicKeySize:
+		return ed25519.PublicKey(x), nil
+	}
+	return nil, errKeyKind
+}
+
 // thumbprint returns the SHA-256 thumbprint of RFC 7638, for Ed25519 of
 // RFC 8037 §2: the required members alone, in the order of their names.
 func (j JWK) thumbprint() string {

@@ -85,8 +85,9 @@ type keyPair struct {
 	der     []byte // as stored
 	private crypto.Signer
 	method  jwt.SigningMethod
-	jwk     JWK               // the public half; its KeyID and Alg are the key's
-	heads   map[string]string // encoded headers, by typ
+	cert    func() ([]byte, error) // DER; see certify
+	jwk     JWK                    // the public half; its KeyID and Alg are the key's
+	heads   map[string]string      // encoded headers, by typ
 }
 
 // parseKey makes a stored key ready for use. It refuses one that does not fit
@@ -122,6 +123,7 @@ func parseKey(k Key) (*keyPair, error) {
 		method:  jwt.GetSigningMethod(k.Alg),
 		jwk:     pub,
 		heads:   heads,
+		cert:    sync.OnceValues(func() ([]byte, error) { return certify(private, k.ID, k.CreatedAt) }),
 	}, nil
 }
 

@@ -39,6 +39,9 @@ const (
 // casdoorID stands before the id in the jti of a Casdoor token.
 const casdoorID = "admin/"
 
+// CasdoorID returns the jti of the Casdoor token with that stamp's ID.
+func CasdoorID(id string) string { return casdoorID + id }
+
 // PublicAlg returns the algorithm of the pool's tokens that others verify with
 // the JWKS: the pool's own, RS256 where that is HS256.
 func PublicAlg(pool userpool.Pool) string {

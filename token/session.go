@@ -226,7 +226,7 @@ func (s *Service) Refresh(ctx context.Context, pool userpool.Pool, refresh strin
 	if g.Stamp.ExpiresAt.After(end) {
 		g.Stamp.ExpiresAt = end
 	}
-	if !g.Stamp.ExpiresAt.After(now) { // its last second
+	if !now.Before(end) {
 		return Grant{}, fmt.Errorf("refresh: %w", ErrSessionExpired)
 	}
 	g.Session, err = s.store.RotateSession(ctx, Rotation{

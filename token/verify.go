@@ -35,6 +35,14 @@ type Claims struct {
 	ID        string // under which RevokeToken denies it; "" if it has none
 }
 
+// JTI returns the token's jti as it has it, "" for none.
+func (c Claims) JTI() string {
+	if c.Kind == KindCasdoor {
+		return casdoorID + c.ID
+	}
+	return c.ID
+}
+
 // Verify returns the claims of a token of one of these kinds that is valid now.
 // It returns
 //
@@ -42,7 +50,7 @@ type Claims struct {
 //   - ErrExpired from exp on, if nothing else is wrong with its claims,
 //   - ErrInvalid for one that is of another kind, that this server did not
 //     issue, that was revoked, whose session has ended, or whose user is gone,
-//     blocked, or has since been signed out,
+//     blocked (then userpool.ErrBlocked, too), or has since been signed out,
 //   - and the store's error, wrapped, if the store cannot tell.
 //
 // An Authing token without iss, sub, aud and jti is one that Authing made with
@@ -174,7 +182,7 @@ func (s *Service) checkStanding(ctx context.Context, t unverified) error {
 	case err != nil:
 		return fmt.Errorf("verify token: %w", err)
 	case user.Blocked:
-		return invalid("the user is blocked")
+		return fmt.Errorf("%w: %w", ErrInvalid, userpool.ErrBlocked)
 	case madeAt <= user.NotBefore.UnixMilli():
 		return invalid("the user was signed out since")
 	}

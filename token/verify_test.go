@@ -358,10 +358,14 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// check verifies raw, which must be valid or else ErrInvalid.
-func check(t *testing.T, f *fixture, name, raw string, valid bool) {
+// check verifies raw, which must be valid or else ErrInvalid, for the kinds; for
+// Authing's if there are none.
+func check(t *testing.T, f *fixture, name, raw string, valid bool, kinds ...token.Kind) {
 	t.Helper()
-	got, err := f.Verify(t.Context(), raw, token.KindAuthing)
+	if kinds == nil {
+		kinds = []token.Kind{token.KindAuthing}
+	}
+	got, err := f.Verify(t.Context(), raw, kinds...)
 	switch {
 	case valid && (err != nil || got.UserID != userID || got.PoolID != poolID):
 		t.Errorf("%s: Verify = %+v, %v, want it valid", name, got, err)

@@ -1,61 +1,56 @@
 package userpool
 
 import (
+	"context"
 	"crypto/sha256"
-	"sync"
+	"errors"
+	"fmt"
 	"time"
 )
 
-const (
-	// codeMemory is at least how long a code is remembered: WeChat's codes live
-	// five minutes.
-	codeMemory = 5 * time.Minute
-	// maxCodes bounds the memory: about 40 bytes a code and two generations.
-	maxCodes = 500_000
-)
+// CodeMemory is at least how long a one-time code is remembered: WeChat's codes
+// live five minutes.
+const CodeMemory = 5 * time.Minute
 
-// spentCodes remembers which one-time codes were sent to WeChat, so that none
-// is sent twice: after a time-out the first try may have succeeded, and a
-// second one would lose the session. It keeps two generations of hashes and
-// drops the older one when the younger is codeMemory old or full.
-type spentCodes struct {
-	mu         sync.Mutex
-	young, old map[[16]byte]struct{}
-	since      time.Time
-}
+// CodeKey is what is kept of a one-time code: half of a hash.
+type CodeKey [16]byte
 
-func newSpentCodes() *spentCodes {
-	return &spentCodes{young: map[[16]byte]struct{}{}}
-}
-
-// codeKey is what is kept of a code of this kind ("login", "phone") and mini
+// newCodeKey returns the key of a code of this kind ("login", "phone") and mini
 // program.
-func codeKey(kind, appID, code string) [16]byte {
+func newCodeKey(kind, appID, code string) CodeKey {
 	sum := sha256.Sum256([]byte(kind + "\x00" + appID + "\x00" + code))
-	return [16]byte(sum[:16])
+	return CodeKey(sum[:])
 }
 
-// release forgets a code that was claimed and then not sent.
-func (c *spentCodes) release(k [16]byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.young, k)
-	delete(c.old, k)
+// Codes remembers which one-time codes were sent to WeChat, so that none is
+// sent twice: after a time-out the first try may have succeeded, and a second
+// one would lose the session.
+type Codes interface {
+	// ClaimCode tells whether the code is fresh, and remembers it for CodeMemory,
+	// as one step: of any number of calls, of all processes on the store, one is
+	// told so. A crash may forget codes, which costs no more than a call: WeChat
+	// itself takes a code once.
+	ClaimCode(ctx context.Context, k CodeKey, now time.Time) (fresh bool, err error)
+	// ReleaseCode forgets a code that was claimed and then not sent.
+	ReleaseCode(ctx context.Context, k CodeKey) error
 }
 
-// claim tells whether the code is fresh, and remembers it.
-func (c *spentCodes) claim(k [16]byte, now time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now.Sub(c.since) >= codeMemory || len(c.young) >= maxCodes {
-		c.old, c.young, c.since = c.young, make(map[[16]byte]struct{}), now
+// spend lets send send the code, if that was not done before.
+func (s *Service) spend(ctx context.Context, kind, appID, code string, now time.Time, send func() error) error {
+	k := newCodeKey(kind, appID, code)
+	fresh, err := s.store.ClaimCode(ctx, k, now)
+	if err != nil {
+		return fmt.Errorf("claim %s code: %w", kind, err)
 	}
-	if _, ok := c.young[k]; ok {
-		return false
+	if !fresh {
+		return fmt.Errorf("%s code was used before: %w", kind, ErrCode)
 	}
-	if _, ok := c.old[k]; ok {
-		return false
+	err = send()
+	if errors.Is(err, ErrUnsent) {
+		err = errors.Join(err, s.store.ReleaseCode(ctx, k))
 	}
-	c.young[k] = struct{}{}
-	return true
+	if err != nil {
+		return fmt.Errorf("exchange %s code: %w", kind, err)
+	}
+	return nil
 }

@@ -26,21 +26,37 @@ func (e *RateLimitError) Unwrap() error { return ErrRateLimited }
 // longest starts afresh.
 const limiterKeys = 16384
 
+// LimitKey is what events are counted by: a user, or an address.
+type LimitKey interface{ string | netip.Addr }
+
 // Limiter counts events by key: perMinute of them may come at once, and as many
 // each minute. It is safe for concurrent use.
-type Limiter[K comparable] struct {
+type Limiter[K LimitKey] struct {
 	perMinute int
-	mu        sync.Mutex
-	keys      *lru.Cache[K, *rate.Limiter]
+	shared    bool // its counts are told to others
+
+	mu     sync.Mutex
+	keys   *lru.Cache[K, *limited]
+	untold map[K]struct{} // keys of which others are to be told
 }
 
-// NewLimiter returns a Limiter of that many events a minute and key.
-func NewLimiter[K comparable](perMinute int) *Limiter[K] {
-	keys, err := lru.New[K, *rate.Limiter](limiterKeys)
+// limited is what is left of a key's limit, less than nothing if others let more
+// pass than there was.
+type limited struct {
+	*rate.Limiter
+	since  time.Time // when a minute began
+	events int       // in that minute, here
+	untold int       // of which others know nothing
+}
+
+// NewLimiter returns a Limiter of that many events a minute and key, in this
+// process.
+func NewLimiter[K LimitKey](perMinute int) *Limiter[K] {
+	keys, err := lru.New[K, *limited](limiterKeys)
 	if err != nil {
 		panic(err) // the size is a positive constant
 	}
-	return &Limiter[K]{perMinute: perMinute, keys: keys}
+	return &Limiter[K]{perMinute: perMinute, keys: keys, untold: map[K]struct{}{}}
 }
 
 // Check returns a *RateLimitError if the key has no event left, and counts
@@ -60,13 +76,21 @@ func (l *Limiter[K]) Check(k K, now time.Time) error {
 // Count counts an event of the key.
 func (l *Limiter[K]) Count(k K, now time.Time) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.of(k)
+	if r.AllowN(now, 1) && l.shared {
+		l.note(k, r, now)
+	}
+}
+
+// of returns what is left of the key's limit. It is called with mu held.
+func (l *Limiter[K]) of(k K) *limited {
 	r, ok := l.keys.Get(k)
 	if !ok {
-		r = rate.NewLimiter(rate.Limit(float64(l.perMinute)/60), l.perMinute)
+		r = &limited{Limiter: rate.NewLimiter(rate.Limit(float64(l.perMinute)/60), l.perMinute)}
 		l.keys.Add(k, r)
 	}
-	l.mu.Unlock()
-	r.AllowN(now, 1)
+	return r
 }
 
 // AddrKey is what attempts from an address are counted under: an IPv4 address,

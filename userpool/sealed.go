@@ -48,7 +48,7 @@ func (s *Service) OpenPhone(ctx context.Context, pool Pool, code string, sealed 
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	app := App{ID: pool.AppID, Secret: pool.AppSecret}
-	err = s.spend("login", app.ID, code, s.now(), func() (err error) {
+	err = s.spend(ctx, "login", app.ID, code, s.now(), func() (err error) {
 		session, g, err = s.wechat.OpenPhone(ctx, app, code, sealed)
 		return err
 	})

@@ -24,6 +24,8 @@ type Config struct {
 	// WeChatTimeout bounds all calls of one sign-in together.
 	WeChatTimeout time.Duration
 	Metrics       *Metrics
+	// Limits shares what is counted with other processes; nil for none.
+	Limits *Limits
 }
 
 // Service is the verbs of this package over a Store. It is safe for concurrent
@@ -34,7 +36,6 @@ type Service struct {
 	now     func() time.Time
 	log     *slog.Logger
 	timeout time.Duration
-	codes   *spentCodes
 	entries *Limiter[string] // by pool and user
 	begun   *Limiter[string] // by pool and openid
 	metrics *Metrics
@@ -53,7 +54,7 @@ type secretUse struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, codes: newSpentCodes(), entries: NewLimiter[string](entriesPerMinute), begun: NewLimiter[string](begunPerMinute), metrics: c.Metrics}
+	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, entries: NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute), begun: NewSharedLimiter[string](c.Limits, "begun", begunPerMinute), metrics: c.Metrics}
 }
 
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must
@@ -296,6 +297,21 @@ func (s *Service) User(ctx context.Context, poolID, id string) (User, error) {
 	}
 	u, err := s.store.User(ctx, poolID, id)
 	return u, s.whichMissing(ctx, poolID, err)
+}
+
+// UserByName returns the pool's user with that username, or ErrUserNotFound.
+func (s *Service) UserByName(ctx context.Context, poolID, name string) (User, error) {
+	if !ValidID(poolID) || !validUsername(name) {
+		return User{}, ErrUserNotFound
+	}
+	m, err := s.store.FindUsers(ctx, poolID, Keys{Username: name})
+	if err != nil {
+		return User{}, err
+	}
+	if m.ByUsername == nil {
+		return User{}, ErrUserNotFound
+	}
+	return *m.ByUsername, nil
 }
 
 // whichMissing turns the error of a user who is not there into that of the pool,

@@ -153,6 +153,26 @@ func (p Profile) validate() error {
 	return nil
 }
 
+// Usable returns the profile without what cannot be kept. It is for clients who
+// expect to get in whatever they say of themselves.
+func (p Profile) Usable() Profile {
+	for _, f := range []struct {
+		value *string
+		alone Profile
+	}{
+		{&p.Nickname, Profile{Nickname: p.Nickname}}, {&p.AvatarURL, Profile{AvatarURL: p.AvatarURL}}, {&p.Language, Profile{Language: p.Language}},
+		{&p.City, Profile{City: p.City}}, {&p.Province, Profile{Province: p.Province}}, {&p.Country, Profile{Country: p.Country}},
+	} {
+		if f.alone.validate() != nil {
+			*f.value = ""
+		}
+	}
+	if (Profile{Gender: p.Gender}).validate() != nil {
+		p.Gender = 0
+	}
+	return p
+}
+
 // secure tells whether what the URL names comes unaltered: by https, or from
 // this very machine, as in a sandbox.
 func secure(u *url.URL) bool {
@@ -169,7 +189,7 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 	now := s.now()
 	in := &signIn{pool: pool, profile: l.Profile, newcomer: l.Newcomer, now: now, id: NewID(now), method: cmp.Or(l.Method, RegisterMethod)}
 	var session Session
-	if err := s.spend("login", app.ID, l.Code, now, func() (err error) {
+	if err := s.spend(ctx, "login", app.ID, l.Code, now, func() (err error) {
 		switch {
 		case l.SealedPhone.Given():
 			var g PhoneGrant
@@ -212,7 +232,7 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 // askPhone spends the code of a phone button that the user with this openid
 // tapped: WeChat refuses one of another user.
 func (s *Service) askPhone(ctx context.Context, pool Pool, openID, code string, now time.Time) (phone Phone, err error) {
-	err = s.spend("phone", pool.AppID, code, now, func() (err error) {
+	err = s.spend(ctx, "phone", pool.AppID, code, now, func() (err error) {
 		phone, err = s.wechat.Phone(ctx, App{ID: pool.AppID, Secret: pool.AppSecret}, openID, code)
 		return err
 	})
@@ -220,22 +240,6 @@ func (s *Service) askPhone(ctx context.Context, pool Pool, openID, code string, 
 		s.metrics.phones.WithLabelValues(pool.ID).Inc()
 	}
 	return phone, err
-}
-
-// spend lets send send the code, if that was not done before.
-func (s *Service) spend(kind, appID, code string, now time.Time, send func() error) error {
-	k := codeKey(kind, appID, code)
-	if !s.codes.claim(k, now) {
-		return fmt.Errorf("%s code was used before: %w", kind, ErrCode)
-	}
-	err := send()
-	if errors.Is(err, ErrUnsent) {
-		s.codes.release(k)
-	}
-	if err != nil {
-		return fmt.Errorf("exchange %s code: %w", kind, err)
-	}
-	return nil
 }
 
 // signIn is one WeChat user at one pool's door.

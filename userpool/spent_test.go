@@ -208,3 +208,54 @@ func TestWeChatTimeoutIsShared(t *testing.T) {
 		t.Errorf("a call may take %v, want %v at most", left, r.timeout)
 	}
 }
+
+// storeOf is a store that another Service has, too.
+type storeOf struct {
+	userpool.Store
+	err error // of ClaimCode
+}
+
+func (s storeOf) ClaimCode(ctx context.Context, k userpool.CodeKey, now time.Time) (bool, error) {
+	if s.err != nil {
+		return false, s.err
+	}
+	return s.Store.ClaimCode(ctx, k, now)
+}
+
+// What one Service has sent no other sends that has the same store.
+func TestCodeIsSentByOneService(t *testing.T) {
+	r := newRig(t)
+	p := r.pool(game)
+	other := r.over(storeOf{Store: r.store})
+	l := r.login(p, "alice", "13800138000")
+	if _, err := r.SignIn(ctx, p, l); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.SignIn(ctx, p, l); !errors.Is(err, userpool.ErrCode) {
+		t.Errorf("the code at the other Service: %v, want ErrCode", err)
+	}
+	fresh := r.login(p, "alice", "")
+	fresh.PhoneCode = l.PhoneCode
+	if _, err := other.SignIn(ctx, p, fresh); !errors.Is(err, userpool.ErrCode) {
+		t.Errorf("the phone code at the other Service: %v, want ErrCode", err)
+	}
+	if l, p := r.weixin.Count(sandbox.Login), r.weixin.Count(sandbox.Phone); l != 2 || p != 1 {
+		t.Errorf("sent %d login codes and %d phone codes, want 2 and 1", l, p)
+	}
+}
+
+// A code that cannot be claimed is not sent.
+func TestUnclaimedCodeStaysGood(t *testing.T) {
+	r := newRig(t)
+	p := r.pool(game)
+	l := r.login(p, "alice", "")
+	if _, err := r.over(storeOf{r.store, userpool.ErrUnavailable}).SignIn(ctx, p, l); !errors.Is(err, userpool.ErrUnavailable) {
+		t.Errorf("without a store: %v, want ErrUnavailable", err)
+	}
+	if n := r.weixin.Count(sandbox.Login); n != 0 {
+		t.Errorf("the code was sent %d times, want 0", n)
+	}
+	if _, err := r.SignIn(ctx, p, l); err != nil {
+		t.Errorf("the same code afterwards: %v", err)
+	}
+}

@@ -233,6 +233,9 @@ type Matches struct {
 // it is and changes nothing. An event is written in the transaction of the
 // change that it tells of; the zero Event is none.
 type Store interface {
+	Codes
+	Counts
+
 	// CreatePool stores the pool, or returns ErrPoolExists.
 	CreatePool(ctx context.Context, p Pool, e audit.Event) error
 	// Pool returns the pool, or ErrPoolNotFound. It is called with every request,

@@ -53,6 +53,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.outcome().means }
 
+// ErrCode returns the errcode, for those who do not know this package.
+func (e *Error) ErrCode() int { return e.Code }
+
 // outcome is what an errcode comes to: for the caller and for the metrics.
 type outcome struct {
 	means  error

@@ -55,7 +55,7 @@ func (c *Client) OpenPhone(ctx context.Context, app userpool.App, code string, s
 		return userpool.Session{}, userpool.PhoneGrant{}, errSealed
 	}
 	country := strings.TrimSuffix(string(phone[1:]), p.PurePhoneNumber)
-	return s.identity(), userpool.PhoneGrant{Phone: phone, Country: country}, nil
+	return s.known(), userpool.PhoneGrant{Phone: phone, Country: country}, nil
 }
 
 // OpenProfile exchanges the login code, as Code2Session, and returns the
@@ -80,7 +80,7 @@ func (c *Client) OpenProfile(ctx context.Context, app userpool.App, code string,
 	if json.Unmarshal(plain, &p) != nil || !p.Watermark.fits(app.ID, c.now()) || p.OpenID != "" && p.OpenID != s.OpenID {
 		return userpool.Session{}, userpool.Profile{}, errSealed
 	}
-	return s.identity(), userpool.Profile{
+	return s.known(), userpool.Profile{
 		Nickname: p.Nickname, AvatarURL: p.AvatarURL, Gender: p.Gender, Language: p.Language, City: p.City, Province: p.Province, Country: p.Country,
 	}, nil
 }

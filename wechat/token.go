@@ -3,6 +3,7 @@ package wechat
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -18,6 +19,13 @@ const (
 	// that: 290 s leaves a token of 300 s a life.
 	tokenMargin  = 290 * time.Second
 	minTokenLife = 10 * time.Second
+	// tokenSpread is how much longer processes use a token, each a random part of
+	// it, so that not all ask for the next one in the same moment. The old one is
+	// accepted until its own end.
+	tokenSpread = 60 * time.Second
+	// confirmedFor is how long a token is not asked for again that WeChat rejected
+	// and then gave once more: otherwise each sign-in would ask.
+	confirmedFor = time.Second
 
 	// tokenBackoff is the pause before stable_token is repeated.
 	tokenBackoff = 50 * time.Millisecond
@@ -38,6 +46,9 @@ type tokenEntry struct {
 	token   string // "" if there is none
 	expires time.Time
 	refresh *refresh // nil if none is in flight
+
+	rejected  string    // the token that was dropped last
+	confirmed time.Time // when that was given again
 }
 
 // refresh is one fetching of a token that any number of callers wait for.
@@ -104,20 +115,26 @@ func (c *Client) refreshToken(app userpool.App, e *tokenEntry, r *refresh) {
 	c.tokens.mu.Lock()
 	e.refresh = nil
 	if err == nil {
-		e.token, e.expires = a.Token, asked.Add(a.life())
+		e.token, e.expires = a.Token, asked.Add(a.life()+rand.N(tokenSpread)) // #nosec G404 -- no secret
+		if a.Token == e.rejected {
+			e.confirmed = asked
+		}
 	}
 	c.tokens.mu.Unlock()
 	close(r.done)
 }
 
-// dropToken forgets the app's token if it still is the rejected one. Another
-// caller may have replaced it by now.
+// dropToken forgets the app's token if it still is the rejected one, and was not
+// given again just now. Another caller may have replaced it.
 func (c *Client) dropToken(app userpool.App, rejected string) {
 	c.tokens.mu.Lock()
 	defer c.tokens.mu.Unlock()
-	if e := c.tokens.byApp[app.ID]; e != nil && e.token == rejected {
-		e.token = ""
+	e := c.tokens.byApp[app.ID]
+	if e == nil || e.token != rejected || e.rejected == rejected && c.now().Sub(e.confirmed) < confirmedFor {
+		return
 	}
+	e.token, e.rejected = "", rejected
+
 }
 
 // accessToken is WeChat's answer to stable_token.
@@ -127,7 +144,7 @@ type accessToken struct {
 	ExpiresIn int64  `json:"expires_in"` // seconds
 }
 
-// life returns how long after it was asked for the token can be used.
+// life returns how long after it was asked for the token can be used at least.
 func (a accessToken) life() time.Duration {
 	seconds := min(max(a.ExpiresIn, 0), int64(maxTokenLife/time.Second))
 	return max(time.Duration(seconds)*time.Second-tokenMargin, minTokenLife)

@@ -127,11 +127,11 @@ func (c *Client) Code2Session(ctx context.Context, app userpool.App, code string
 		return userpool.Session{}, err
 	}
 	s, err := do(ctx, c, codeRequest(app, code), session.check)
-	return s.identity(), err
+	return s.known(), err
 }
 
-// identity is what the answer says of the user.
-func (s session) identity() userpool.Session {
+// known is what others may know of it.
+func (s session) known() userpool.Session {
 	return userpool.Session{OpenID: s.OpenID, UnionID: s.UnionID}
 }
 

@@ -1,6 +1,6 @@
 // Package admin is the operator's API, contract section 5: pools with their
-// settings and secrets, the users of a pool, and the audit trail. It is served on the admin
-// listener only and asks for the admin token.
+// settings and secrets, the users of a pool, the audit trail, and backups. It is
+// served on the admin listener only and asks for the admin token.
 package admin
 
 import (
@@ -8,8 +8,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +37,8 @@ type Tokens interface {
 	Prepare(ctx context.Context, alg string) error
 }
 
-// Config is what an API is made of; every field is required.
+// Config is what an API is made of; every field is required but
+// Limits.
 type Config struct {
 	Pools  *userpool.Service
 	Tokens Tokens
@@ -44,6 +47,11 @@ type Config struct {
 	Events audit.Store
 	// Failures counts calls without the token.
 	Failures *audit.Tally
+	// Backup returns a copy of the store, which is gone when it is closed.
+	Backup func(context.Context) (*os.File, error)
+	Log    *slog.Logger
+	// Limits shares what is counted with other processes; nil for none.
+	Limits *userpool.Limits
 }
 
 // API is the handlers.
@@ -55,14 +63,16 @@ type API struct {
 	failures *userpool.Limiter[netip.Addr]
 	events   audit.Store
 	failed   *audit.Tally
+	backup   func(context.Context) (*os.File, error)
+	log      *slog.Logger
 }
 
 // New returns an API.
 func New(c Config) *API {
 	return &API{
 		pools: c.Pools, tokens: c.Tokens, token: sha256.Sum256([]byte(c.Token)), now: c.Now,
-		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute),
-		events:   c.Events, failed: c.Failures,
+		failures: userpool.NewSharedLimiter[netip.Addr](c.Limits, "admin.failures", failuresPerMinute),
+		events:   c.Events, failed: c.Failures, backup: c.Backup, log: c.Log,
 	}
 }
 

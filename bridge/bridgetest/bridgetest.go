@@ -1,9 +1,11 @@
 // Package bridgetest runs a whole bridge for tests: real HTTP on loopback, a
-// bolt store in a temporary folder, a simulated WeChat, and a clock to turn.
+// store of its own, a simulated WeChat, and a clock to turn. What kind of store
+// that is says the environment (StoreEnv), so that the same tests run on each.
 package bridgetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,6 +25,7 @@ import (
 
 	"app2wxapp/bridge"
 	"app2wxapp/store"
+	"app2wxapp/store/move"
 	"app2wxapp/userpool"
 	"app2wxapp/wechat"
 	"app2wxapp/wechat/sandbox"
@@ -46,9 +50,9 @@ type Bridge struct {
 	Clock         *Clock
 	Log           *Log
 	Server        *bridge.Server
-	StorePath     string // the store's file, open while the Bridge runs
 
 	t             testing.TB
+	lies          place // of the store
 	weixin        string
 	options       []Option
 	public, admin *handler
@@ -75,25 +79,53 @@ func WithStore(wrap func(bridge.Store) bridge.Store) Option {
 // New starts a bridge that ends with the test.
 func New(t testing.TB, options ...Option) *Bridge {
 	t.Helper()
-	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, options: options, public: &handler{}, admin: &handler{}}
-	b.StorePath = filepath.Join(t.TempDir(), "data", "store.db")
+	b := newBridge(t, newPlace(t), options)
+	b.serve()
+	return b
+}
+
+// NewReplicas starts n bridges that have one store, one WeChat and one clock. The
+// store is in PostgreSQL, whatever the environment says.
+func NewReplicas(t testing.TB, n int, options ...Option) []*Bridge {
+	t.Helper()
+	first := newBridge(t, newDatabase(t), options)
+	first.serve()
+	all := []*Bridge{first}
+	for range n - 1 {
+		b := *first
+		b.Log, b.public, b.admin = &Log{}, &handler{}, &handler{}
+		b.serve()
+		all = append(all, &b)
+	}
+	return all
+}
+
+// newBridge returns a bridge that does not run yet, and its WeChat, which does.
+func newBridge(t testing.TB, lies place, options []Option) *Bridge {
+	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, lies: lies, options: options, public: &handler{}, admin: &handler{}}
 	b.WeChat = sandbox.New(sandbox.Config{Now: b.Clock.Now})
 	b.WeChat.AddApp(sandbox.App{ID: AppID, Secret: AppSecret, Platform: Platform})
 	weixin := httptest.NewServer(b.WeChat)
+	t.Cleanup(weixin.Close)
+	b.weixin = weixin.URL
+	return b
+}
+
+// serve opens the store and answers until the test ends.
+func (b *Bridge) serve() {
+	b.t.Helper()
 	public, admin := httptest.NewUnstartedServer(b.public), httptest.NewUnstartedServer(b.admin)
-	b.weixin, b.URL, b.AdminURL = weixin.URL, "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
+	b.URL, b.AdminURL = "http://"+public.Listener.Addr().String(), "http://"+admin.Listener.Addr().String()
 	b.start()
 	public.Start()
 	admin.Start()
-	t.Cleanup(func() {
+	b.t.Cleanup(func() {
 		public.Close()
 		admin.Close()
-		weixin.Close()
 		if err := b.Store.Close(); err != nil {
-			t.Error(err)
+			b.t.Error(err)
 		}
 	})
-	return b
 }
 
 // start opens the store and puts a server in place that knows nothing but what
@@ -102,7 +134,7 @@ func (b *Bridge) start() {
 	b.t.Helper()
 	log := slog.New(slog.NewJSONHandler(b.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	reg := prometheus.NewRegistry()
-	st, err := store.Open(store.Config{URL: "bolt:" + b.StorePath, Key: [32]byte{7}, Log: log, Reg: reg})
+	st, err := store.Open(store.Config{URL: b.lies.url, Key: storeKey, Log: log, Reg: reg})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -110,6 +142,7 @@ func (b *Bridge) start() {
 		Store:         st,
 		WeChat:        wechat.New(wechat.Config{BaseURL: b.weixin, Timeout: 5 * time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
 		WeChatTimeout: 5 * time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
+		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, st, storeKey, b.Clock.Now()) },
 	}
 	for _, o := range b.options {
 		o(&c)
@@ -120,12 +153,37 @@ func (b *Bridge) start() {
 	b.admin.Store(&admin)
 }
 
+// Stored returns all that the store keeps, as it keeps it: the bytes of its file
+// or the values in its tables.
+func (b *Bridge) Stored() string {
+	b.t.Helper()
+	return string(b.lies.content(b.t))
+}
+
 // Restart is a restart of the program: all that is not in the store is
 // forgotten. No request may be under way, and what In returned before is the
 // old program.
 func (b *Bridge) Restart() {
 	b.t.Helper()
 	if err := b.Store.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.start()
+}
+
+// Restore makes the store anew from a backup, and restarts.
+func (b *Bridge) Restore(backup string) {
+	b.t.Helper()
+	if err := b.Store.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	file := filepath.Join(b.t.TempDir(), "backup")
+	if err := os.WriteFile(file, []byte(backup), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	b.lies = newPlace(b.t)
+	_, err := store.Restore(context.Background(), file, store.Config{URL: b.lies.url, Key: storeKey, Now: b.Clock.Now}, func(move.Progress) {})
+	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.start()
@@ -216,7 +274,7 @@ func (b *Bridge) Do(method, url, body string, headers ...string) Response {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return Response{Status: res.StatusCode, Header: res.Header, Body: string(text), t: b.t}
+	return Response{Status: res.StatusCode, Header: res.Header, Body: string(text), Last: res.Close, t: b.t}
 }
 
 // Response is an answer, read to its end.
@@ -224,6 +282,7 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   string
+	Last   bool // on its connection, as the server says
 
 	t testing.TB
 }

@@ -71,11 +71,29 @@ func read(r *http.Request, f Fields, strict bool) error {
 	return d.decode(f, strict)
 }
 
+// ReadText is Read for JSON text that was read already, and must not be empty.
+func ReadText(b []byte, f Fields) error {
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	d.body.Reset()
+	d.body.Write(b)
+	return d.decode(f, false)
+}
+
 var decoders = sync.Pool{New: func() any { return &decoder{Decoder: new(jsontext.Decoder)} }}
 
-// readBody reads the request's body, and checks what is said of it if it is not
-// empty.
-func readBody(r *http.Request, body *bytes.Buffer) error {
+// ReadBody reads the request's body, and leaves it to be read again. It returns
+// ErrTooLarge, or an *userpool.InvalidError if the body breaks off.
+func ReadBody(r *http.Request) ([]byte, error) {
+	var body bytes.Buffer
+	if err := readAll(r, &body); err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
+	return body.Bytes(), nil
+}
+
+func readAll(r *http.Request, body *bytes.Buffer) error {
 	if r.ContentLength > MaxBody {
 		return ErrTooLarge
 	}
@@ -85,8 +103,14 @@ func readBody(r *http.Request, body *bytes.Buffer) error {
 	if body.Len() > MaxBody {
 		return ErrTooLarge
 	}
-	if body.Len() == 0 {
-		return nil
+	return nil
+}
+
+// readBody reads the request's body, and checks what is said of it if it is not
+// empty.
+func readBody(r *http.Request, body *bytes.Buffer) error {
+	if err := readAll(r, body); err != nil || body.Len() == 0 {
+		return err
 	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return ErrMediaType

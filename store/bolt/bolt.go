@@ -85,6 +85,11 @@ var buckets = []string{
 	bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
 }
 
+// later are those that stores of earlier versions of the program lack.
+var later = []string{
+	bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
+}
+
 // lockTimeout is how long Open waits for another process to let go of the file.
 const lockTimeout = time.Second
 
@@ -115,6 +120,7 @@ type Store struct {
 	epoch  string
 	clock  clock
 	pools  poolCache
+	codes  codes
 
 	queue  *queue
 	done   chan struct{}            // closed when the commit loop has ended
@@ -185,7 +191,7 @@ func (s *Store) Ready() error {
 // attach opens the file and reads what is needed to read the rest.
 func (s *Store) attach() (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	db, err := openFile(s.path)
+	db, err := openFile(s.path, false)
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", s.path, err)
 	}
@@ -219,22 +225,30 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 		if err := addBuckets(t); err != nil {
 			return err
 		}
-		keys, err := readMeta(t, s.key)
-		if err != nil {
+		if err := whole(t); err != nil {
 			return err
 		}
-		s.keys, s.sealer = keys, seal.New(recordKeyID, keys.Record)
-		epoch, _, err := (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
-		if s.epoch = shortEpoch(epoch); err == nil && s.epoch == "" {
-			err = errors.New("the epoch is missing; restore a backup")
-		}
-		if err != nil {
+		if err := s.readKeys(t); err != nil {
 			return err
 		}
 		mark, err := (&tx{Tx: t, s: s}).clock()
 		s.clock.mark.Store(mark)
 		return err
 	})
+}
+
+// readKeys reads the schema, the data keys and the epoch.
+func (s *Store) readKeys(t *bbolt.Tx) error {
+	keys, err := readMeta(t, s.key)
+	if err != nil {
+		return err
+	}
+	s.keys, s.sealer = keys, seal.New(recordKeyID, keys.Record)
+	epoch, _, err := (&tx{Tx: t, s: s}).get(bucketMeta, []byte(metaEpoch))
+	if s.epoch = shortEpoch(epoch); err == nil && s.epoch == "" {
+		err = errors.New("the epoch is missing; restore a backup")
+	}
+	return err
 }
 
 // scratchSize is enough to open most records in.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -35,7 +36,7 @@ const (
 // another process has put there meanwhile.
 func create(path string, key [32]byte) (err error) {
 	folder := filepath.Dir(path)
-	draft := filepath.Join(folder, "."+filepath.Base(path)+".new-"+rand.Text())
+	draft := beside(path, ".new-"+rand.Text())
 	defer func() {
 		if rmErr := os.Remove(draft); rmErr != nil && !errors.Is(rmErr, os.ErrNotExist) {
 			err = errors.Join(err, rmErr)
@@ -52,6 +53,11 @@ func create(path string, key [32]byte) (err error) {
 		return err
 	}
 	return SyncFolder(folder)
+}
+
+// beside returns the name of a file that goes with the store at path.
+func beside(path, suffix string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+suffix)
 }
 
 // MakeFolder makes the folder and those above it that are missing, with mode
@@ -102,7 +108,7 @@ func addBuckets(t *bbolt.Tx) error {
 	if t.Bucket([]byte(bucketMeta)) == nil {
 		return nil // no store: readMeta says so
 	}
-	for _, name := range []string{bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders, bucketUnfinished} {
+	for _, name := range later {
 		if _, err := t.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
 		}
@@ -124,7 +130,7 @@ func readMeta(t *bbolt.Tx, key [32]byte) (seal.DataKeys, error) {
 		return seal.DataKeys{}, fmt.Errorf("a newer app2wxapp wrote it (schema %d, this one knows %d); start that version again, or restore a backup made by this one", n, schema)
 	}
 	for _, name := range buckets {
-		if t.Bucket([]byte(name)) == nil {
+		if t.Bucket([]byte(name)) == nil && !slices.Contains(later, name) {
 			return seal.DataKeys{}, fmt.Errorf("bucket %s is missing; restore a backup", name)
 		}
 	}
@@ -137,7 +143,7 @@ func readMeta(t *bbolt.Tx, key [32]byte) (seal.DataKeys, error) {
 
 // openFile opens an existing file after looking at it: bbolt itself maps a file
 // that was cut off and dies of the first page that is missing.
-func openFile(path string) (db *bbolt.DB, err error) {
+func openFile(path string, readOnly bool) (db *bbolt.DB, err error) {
 	if err := inspect(path); err != nil {
 		return nil, err
 	}
@@ -154,7 +160,7 @@ func openFile(path string) (db *bbolt.DB, err error) {
 			if err != nil {
 				return nil, err
 			}
-			err = lock(f)
+			err = lock(f, readOnly)
 			if err == nil {
 				err = checkPages(f)
 			}
@@ -169,15 +175,20 @@ func openFile(path string) (db *bbolt.DB, err error) {
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: initialMmap,
 		NoStatistics:    true,
+		ReadOnly:        readOnly,
 	})
 	return db, err
 }
 
-// lock takes the file's lock, or says that another process has it. bbolt takes
-// it once more, which is no matter.
-func lock(f *os.File) error {
+// lock takes the file's lock, which those who only read share, or says that
+// another process has it. bbolt takes it once more, which is no matter.
+func lock(f *os.File, readOnly bool) error {
+	how := syscall.LOCK_EX
+	if readOnly {
+		how = syscall.LOCK_SH
+	}
 	for end := time.Now().Add(lockTimeout); ; time.Sleep(50 * time.Millisecond) {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			return err
 		}

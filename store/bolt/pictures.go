@@ -44,6 +44,36 @@ func (t *tx) picture(id string) (picture, error) {
 	return p, nil
 }
 
+// readPicture returns a picture as it is moved, if somebody holds it.
+func (t *tx) readPicture(key, _ []byte) (string, bool, error) {
+	p, err := t.picture(string(key))
+	if err != nil || p.holders == 0 {
+		return "", false, err
+	}
+	return string(record.EncodePicture(p.Picture)), true, nil
+}
+
+// writePicture stores a picture that was moved; those who hold it follow.
+func (t *tx) writePicture(key, value string) error {
+	p, err := record.DecodePicture(key, value)
+	if err != nil {
+		return err
+	}
+	return t.put(bucketUploads, []byte(key), picture{Picture: p}.encode())
+}
+
+func (t *tx) writeHolder(key, id string) error {
+	p, err := t.picture(id)
+	if err != nil {
+		return err
+	}
+	p.holders++
+	if err := t.put(bucketUploads, []byte(id), p.encode()); err != nil {
+		return err
+	}
+	return t.put(bucketHolders, []byte(key), []byte(id))
+}
+
 // looseKey sorts pictures by the time since which nobody holds them.
 func looseKey(since time.Time, id string) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(since.UnixMilli())), id...) // #nosec G115 -- a time after 1970

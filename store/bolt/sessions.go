@@ -43,6 +43,14 @@ func (t *tx) putSession(old *token.Session, s token.Session) error {
 	return t.put(bucketSessions, []byte(s.ID), record.EncodeSession(s))
 }
 
+func (t *tx) writeSession(key, value string) error {
+	s, err := record.DecodeSession(key, value)
+	if err != nil {
+		return err
+	}
+	return t.putSession(nil, s)
+}
+
 // sessionEnd sorts sessions by their end, so that they are swept from the front.
 func sessionEnd(end time.Time, id string) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(end.UnixMilli())), id...) // #nosec G115 -- a time after 1970

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"app2wxapp/audit"
 	"app2wxapp/store/record"
@@ -19,6 +20,12 @@ var errNoUser = errors.New("another record names a user who is not there")
 func (t *tx) userKey(poolID, userID string) []byte {
 	t.key = append(append(append(t.key[:0], poolID...), '/'), userID...)
 	return t.key
+}
+
+// splitUserKey is the reverse of userKey.
+func splitUserKey(key string) (poolID, userID string) {
+	poolID, userID, _ = strings.Cut(key, "/")
+	return poolID, userID
 }
 
 // access returns the user's access as it is now, with the logins of the tickets

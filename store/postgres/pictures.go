@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"app2wxapp/store/move"
+	"app2wxapp/store/record"
 	"app2wxapp/upload"
 )
 
@@ -114,4 +116,45 @@ DELETE FROM pictures WHERE id = ANY (ARRAY(
     SELECT id FROM pictures WHERE loose_since <= $1 ORDER BY loose_since LIMIT $2 FOR UPDATE SKIP LOCKED
 )) RETURNING 1`, []any{since, limit}, exists)
 	return len(swept), err
+}
+
+func (s *Store) scanMovedPicture(r pgx.CollectableRow) (move.Record, error) {
+	var p upload.Picture
+	var sealed []byte
+	if err := r.Scan(&p.ID, &p.Type, &sealed); err != nil {
+		return move.Record{}, err
+	}
+	data, err := s.open(placePicture, []byte(p.ID), sealed)
+	if err != nil {
+		return move.Record{}, err
+	}
+	p.Data = []byte(data)
+	return move.Record{Key: p.ID, Value: string(record.EncodePicture(p))}, nil
+}
+
+func (s *Store) writePictures(ctx context.Context, tx pgx.Tx, records []move.Record) error {
+	rows := make([][]any, len(records))
+	for i, m := range records {
+		p, err := record.DecodePicture(m.Key, m.Value)
+		if err != nil {
+			return err
+		}
+		rows[i] = []any{p.ID, p.Type, len(p.Data), s.sealer.Seal(nil, placePicture, []byte(p.ID), p.Data)}
+	}
+	return fill(ctx, tx, "pictures", []string{"id", "type", "size", "data"}, rows)
+}
+
+func (s *Store) scanMovedHolder(r pgx.CollectableRow) (m move.Record, err error) {
+	var poolID, userID string
+	err = r.Scan(&poolID, &userID, &m.Value)
+	m.Key = string(userKey(poolID, userID))
+	return m, err
+}
+
+func (s *Store) writeHolders(ctx context.Context, tx pgx.Tx, records []move.Record) error {
+	rows := make([][]any, len(records))
+	for i, m := range records {
+		rows[i] = append(inPool(m.Key), m.Value)
+	}
+	return fill(ctx, tx, "picture_holders", []string{"pool_id", "user_id", "picture_id"}, rows)
 }

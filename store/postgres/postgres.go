@@ -16,6 +16,8 @@
 //	signing_keys  kid                                       private key
 //	audit         event id                                  event and SHA-256 of the row before
 //	audit_end     the only one                              where the audit chain ends
+//	codes         hash of a one-time code, for five minutes
+//	counted       process and number                        what it tells the others of limits
 //
 // What decides whether a ticket can be redeemed is in the clear, so that one
 // statement decides it (redeem.go). What tells of a person, and every secret,
@@ -24,7 +26,7 @@
 // userpool.ErrUnavailable, never "not found".
 //
 // Redemptions that wait at the same moment share a statement, and so do new
-// tickets (group.go). Whoever locks rows of more than one user locks those of
+// tickets and the claims of codes (group.go). Whoever locks rows of more than one user locks those of
 // access in the order of their keys, and a user's tickets after them.
 package postgres
 
@@ -77,6 +79,8 @@ type Store struct {
 
 	redemptions group[redemption, outcome]
 	creations   group[creation, struct{}]
+	claims      group[claim, bool]
+	counts      counts
 
 	stop context.CancelFunc // of what runs in the background
 	wait sync.WaitGroup
@@ -98,9 +102,11 @@ func Open(c Config) (_ *Store, err error) {
 	}()
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{log: c.Log, metrics: newMetrics(c.Reg), options: o, now: c.Now, stop: stop}
+	s.counts.begin()
 	s.cache.wake = make(chan struct{}, 1)
 	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5, alone: c.Alone}
 	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5, alone: c.Alone}
+	s.claims = group[claim, bool]{key: claim.alone, send: s.claim, maxWait: o.timeout / 5, alone: c.Alone}
 	pc.AfterConnect = s.checkServer
 	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		stop()
@@ -117,6 +123,9 @@ func Open(c Config) (_ *Store, err error) {
 		return nil, err
 	}
 	if err := migrate(start, pc, o); err != nil {
+		return nil, err
+	}
+	if err := s.whole(start); err != nil {
 		return nil, err
 	}
 	if err := s.unlock(start, c.Key); err != nil {
@@ -149,6 +158,7 @@ func (s *Store) background(ctx context.Context, run func(context.Context)) {
 func (s *Store) Close() error {
 	s.redemptions.close()
 	s.creations.close()
+	s.claims.close()
 	s.stop()
 	s.wait.Wait()
 	s.pool.Close()
@@ -172,17 +182,24 @@ const recordKeyID = 1
 
 // unlock reads the data keys, and makes them in an empty database.
 func (s *Store) unlock(ctx context.Context, key [32]byte) error {
-	master, place, fresh := seal.New(0, key), []byte("keys"), seal.NewDataKeys()
 	_, err := s.pool.Exec(ctx, `INSERT INTO meta (keys, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
-		master.Seal(nil, "meta", place, fresh.Marshal()), newEpoch())
+		seal.New(0, key).Seal(nil, "meta", placeKeys, seal.NewDataKeys().Marshal()), newEpoch())
 	if err != nil {
 		return err
 	}
+	return s.readKeys(ctx, key)
+}
+
+// placeKeys is the key that the data keys are sealed with, in the table meta.
+var placeKeys = []byte("keys")
+
+// readKeys opens the data keys.
+func (s *Store) readKeys(ctx context.Context, key [32]byte) error {
 	var sealed []byte
 	if err := s.pool.QueryRow(ctx, `SELECT keys FROM meta`).Scan(&sealed); err != nil {
 		return err
 	}
-	plain, err := master.Open(nil, "meta", place, sealed)
+	plain, err := seal.New(0, key).Open(nil, "meta", placeKeys, sealed)
 	if err != nil {
 		return errors.New("the encryption key is not this store's; give the key that it was made with (encryption.key)")
 	}
@@ -202,6 +219,7 @@ const (
 	placeSigningKey = "signing_keys.record" // kid
 	placeEvent      = "audit.record"        // eventKey
 	placeAuditEnd   = "audit_end.record"
+	placeCounts     = "counted.counts" // process and number
 )
 
 // open opens a sealed column.

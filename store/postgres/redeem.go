@@ -317,7 +317,8 @@ func (s *Store) judge(t ticketRow, r redemption) (out outcome, err error) {
 		return out, corrupt("tickets", errNoUser)
 	case *t.blocked:
 		return out, userpool.ErrBlocked
-	case t.no <= *t.voidTo, !t.Key.IssuedAt().After(utc(t.notBefore)):
+	case t.no <= *t.voidTo && !redeemed, !t.Key.IssuedAt().After(utc(t.notBefore)):
+		// Of the tickets up to voidTo those are void that were not redeemed.
 		return out, ticket.ErrVoid
 	case repeated:
 		out.Redeemed, err = s.answered(t)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"app2wxapp/store/move"
+	"app2wxapp/store/record"
 	"app2wxapp/token"
 )
 
@@ -160,6 +162,25 @@ func (s *Store) entomb(ctx context.Context, tx pgx.Tx, grave token.Session) erro
 		return failed("end session", err)
 	}
 	return nil
+}
+
+func (s *Store) scanMovedSession(r pgx.CollectableRow) (move.Record, error) {
+	session, err := scanSession(r)
+	return move.Record{Key: session.ID, Value: string(record.EncodeSession(session))}, err
+}
+
+func (s *Store) writeSessions(ctx context.Context, tx pgx.Tx, records []move.Record) error {
+	rows := make([][]any, len(records))
+	for i, m := range records {
+		session, err := record.DecodeSession(m.Key, m.Value)
+		if err != nil {
+			return err
+		}
+		rows[i] = sessionValues(session)
+	}
+	return fill(ctx, tx, "sessions", []string{
+		"id", "pool_id", "user_id", "kind", "scope", "created_at", "expires_at", "ended", "jti", "token_ends_at", "family", "refresh",
+	}, rows)
 }
 
 const sweepSessions = `

@@ -122,6 +122,16 @@ DELETE FROM tickets WHERE key = ANY (ARRAY(
     SELECT key FROM tickets WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ))`
 
+	sweepCodes = `
+DELETE FROM codes WHERE code = ANY (ARRAY(
+    SELECT code FROM codes WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED
+))`
+
+	sweepCounted = `
+DELETE FROM counted WHERE (process, no) IN (
+    SELECT process, no FROM counted WHERE at < clock_timestamp() - $1::float8 * interval '1 second' LIMIT $2 FOR UPDATE SKIP LOCKED
+)`
+
 	sweepRevoked = `
 WITH old AS MATERIALIZED (
     SELECT expires_at, jti FROM revoked WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -142,6 +152,8 @@ func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int
 		{sweepTickets, now.Add(-ticket.RetainFor)},
 		{sweepRevoked, now},
 		{sweepSessions, now},
+		{sweepCodes, now},
+		{sweepCounted, 2 * countsFor.Seconds()},
 		{sweepUnfinished, now.Add(-userpool.UnfinishedRetain)},
 		{sweepEvents, idFrom(now.Add(time.Millisecond - audit.RetainFor))},
 	} {

@@ -56,6 +56,9 @@ type Decoder struct {
 // NewDecoder returns a Decoder of the record.
 func NewDecoder(record string) Decoder { return Decoder{rest: record} }
 
+// More tells whether anything is left, and Err nil.
+func (d *Decoder) More() bool { return d.Err == nil && len(d.rest) > 0 }
+
 func (d *Decoder) Num() uint64 {
 	if len(d.rest) == 0 || d.Err != nil {
 		return 0

@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -234,4 +235,12 @@ func (k DataKeys) Blind(index, poolID string, values ...string) []byte {
 	mac := hmac.New(sha256.New, k.Index[:])
 	mac.Write(b)
 	return mac.Sum(nil)
+}
+
+// Origin tells the keys, and with them the store, from all others, and tells
+// nothing of them.
+func (k DataKeys) Origin() string {
+	mac := hmac.New(sha256.New, k.Index[:])
+	mac.Write([]byte("app2wxapp origin"))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
 }

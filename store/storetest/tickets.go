@@ -344,6 +344,25 @@ func testSixthVoidsOldest(t *testing.T, s store.Store) {
 	}
 }
 
+// Voiding the oldest live tickets does not void one that was redeemed before
+// they were: its answer can still be repeated.
+func testVoidingLeavesRedeemed(t *testing.T, s store.Store) {
+	seeded(t, s)
+	oldest, tk := issue(t, s, T0, 1), issue(t, s, T0.Add(time.Millisecond), 2)
+	r := attempt(tk, T0.Add(time.Second), "j")
+	r.Idempotency = [32]byte{1}
+	first := must[ticket.Redeemed](t)(s.RedeemTicket(ctx, r))
+	var last ticket.Ticket
+	for i := range ticket.MaxLive + 1 {
+		last = issue(t, s, T0.Add(time.Second+time.Duration(i)*time.Millisecond), 3+i)
+	}
+	_, err := s.RedeemTicket(ctx, attempt(oldest, T0.Add(2*time.Second), "o"))
+	wantErr(t, "the oldest", err, ticket.ErrVoid)
+	first.Repeated = true
+	same(t, "repeat", must[ticket.Redeemed](t)(s.RedeemTicket(ctx, r)), first)
+	check(t, second(s.RedeemTicket(ctx, attempt(last, T0.Add(2*time.Second), "l"))))
+}
+
 // Redeemed and expired tickets do not count among the live ones.
 func testRedeemedMakesRoom(t *testing.T, s store.Store) {
 	seeded(t, s)

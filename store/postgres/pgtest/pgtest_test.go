@@ -24,3 +24,19 @@ func TestNew(t *testing.T) {
 		pgtest.Exec(t, pgtest.New(t), "CREATE TABLE t (n int)")
 	}
 }
+
+// Databases that begin alike are as the first was made, and each its own.
+func TestNewLike(t *testing.T) {
+	prepare := func(url string) error {
+		pgtest.Exec(t, url, "CREATE TABLE t (n int, b bytea)")
+		pgtest.Exec(t, url, "INSERT INTO t VALUES (17, 'prepared')")
+		return nil
+	}
+	first, second := pgtest.NewLike(t, prepare), pgtest.NewLike(t, prepare)
+	pgtest.Exec(t, first, "UPDATE t SET b = 'changed'")
+	for url, want := range map[string]string{first: "17\nchanged\n", second: "17\nprepared\n"} {
+		if got := string(pgtest.Content(t, url)); got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+}

@@ -80,6 +80,9 @@ func (s *Server) stop() error {
 	err := s.process.Process.Signal(syscall.SIGQUIT)
 	<-s.ended
 	s.process = nil
+	if errors.Is(err, os.ErrProcessDone) { // by itself, before
+		return nil
+	}
 	return err
 }
 
@@ -154,7 +157,7 @@ func Run() (s *Server, err error) {
 			return nil, err
 		}
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.port, err = Port(); err != nil {
 		return nil, err
 	}
 	cmd := s.command("initdb", "-D", s.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-k", "-N")
@@ -164,9 +167,9 @@ func Run() (s *Server, err error) {
 	return s, s.run()
 }
 
-// freePort returns a port below those that the system hands out to others, who
-// could take it while the server is down.
-func freePort() (port int, err error) {
+// Port returns a free port below those that the system hands out to others, who
+// could take it while a server is down.
+func Port() (port int, err error) {
 	for range 100 {
 		port = 20_000 + rand.IntN(12_000) // #nosec G404 -- no secret
 		var l net.Listener

@@ -1,0 +1,317 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"app2wxapp/audit"
+	"app2wxapp/store/move"
+)
+
+// movingTable is there exactly while records are moved into the database, and
+// says how far that has come. No migration of goose's makes it.
+const (
+	movingTable = `app2wxapp_moving`
+
+	isMoving = `SELECT to_regclass('` + movingTable + `') IS NOT NULL`
+)
+
+// whole refuses a database into which records are still moved.
+func (s *Store) whole(ctx context.Context) error {
+	var moving bool
+	if err := s.pool.QueryRow(ctx, isMoving).Scan(&moving); err != nil {
+		return err
+	}
+	if moving {
+		return errors.New("what is moved into it is not complete; run the same app2wxapp store migrate again")
+	}
+	return nil
+}
+
+// apart is how the connections of a move are named, so that those of servers are
+// told from them.
+const apart = "app2wxapp migrate"
+
+// OpenSource opens a store to read it as it is now. It changes nothing, and
+// refuses a store that a server has open: what is written later would be lost.
+func OpenSource(ctx context.Context, c Config) (_ *Source, err error) {
+	s, err := connect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open store %s: %w", Name(c.URL), err)
+			s.pool.Close()
+		}
+	}()
+	if err := s.upToDate(ctx); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(s.whole(ctx), s.alone(ctx)); err != nil {
+		return nil, err
+	}
+	if err := s.readKeys(ctx, c.Key); err != nil {
+		return nil, err
+	}
+	src, err := s.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	src.close = s.pool.Close
+	return src, nil
+}
+
+// connect returns a store of which nothing runs.
+func connect(ctx context.Context, c Config) (*Store, error) {
+	pc, o, err := parse(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("the URL %w", err)
+	}
+	s := &Store{log: c.Log, metrics: newMetrics(prometheus.NewRegistry()), options: o, now: c.Now, stop: func() {}}
+	if !o.pooler {
+		pc.ConnConfig.RuntimeParams["application_name"] = apart
+	}
+	pc.AfterConnect = s.checkServer
+	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
+		return nil, err
+	}
+	if err := s.pool.Ping(ctx); err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("open store %s: %w", name(pc), err)
+	}
+	return s, nil
+}
+
+// upToDate refuses tables that this version did not make.
+func (s *Store) upToDate(ctx context.Context) error {
+	var there bool
+	var version, known int
+	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('`+migrationsTable+`') IS NOT NULL`).Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		return errors.New("there is no store of app2wxapp in this database")
+	}
+	if err := s.pool.QueryRow(ctx, `SELECT max(version_id) FROM `+migrationsTable+` WHERE is_applied`).Scan(&version); err != nil {
+		return err
+	}
+	files, err := migrations.ReadDir("migrations")
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Sscanf(files[len(files)-1].Name(), "%d_", &known); err != nil {
+		return err
+	}
+	switch {
+	case version > known:
+		return fmt.Errorf("a newer app2wxapp made its tables (version %d, this one knows %d); use that version", version, known)
+	case version < known:
+		return fmt.Errorf("an earlier app2wxapp made its tables (version %d, this one knows %d); start this one's server on it once, stop it, and come again", version, known)
+	}
+	return nil
+}
+
+// others counts the sessions of servers in this database, and those of anybody
+// else.
+const others = `
+SELECT count(*) FILTER (WHERE application_name = 'app2wxapp'),
+       count(*) FILTER (WHERE application_name NOT IN ('app2wxapp', '` + apart + `'))
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`
+
+// leaveTime is how long the sessions of a server that has just ended may last.
+const leaveTime = 2 * time.Second
+
+// alone refuses while a server is connected. Of others it warns: servers go by
+// other names behind a pooler, and monitors are no harm.
+func (s *Store) alone(ctx context.Context) error {
+	var servers, strangers int
+	for end := time.Now().Add(leaveTime); ; time.Sleep(50 * time.Millisecond) {
+		if err := s.pool.QueryRow(ctx, others).Scan(&servers, &strangers); err != nil {
+			return err
+		}
+		if servers == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("servers have it open (%d connections); stop them all, and come again", servers)
+		}
+	}
+	if strangers > 0 {
+		s.log.Warn("others are connected to the database; make sure that none of them is a server of app2wxapp", "connections", strangers)
+	}
+	return nil
+}
+
+// Destination is a database that is being filled. It implements
+// move.Destination.
+type Destination struct {
+	s     *Store
+	state string // as it was written last
+}
+
+// OpenDestination opens a database to be filled, and makes its tables. No server
+// may have it open.
+func OpenDestination(ctx context.Context, c Config) (_ *Destination, err error) {
+	s, err := connect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open store %s: %w", Name(c.URL), err)
+			s.pool.Close()
+		}
+	}()
+	if err := s.alone(ctx); err != nil {
+		return nil, err
+	}
+	pc, o, err := parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, pc, o); err != nil {
+		return nil, err
+	}
+	if err := s.unlock(ctx, c.Key); err != nil {
+		return nil, err
+	}
+	return &Destination{s: s}, nil
+}
+
+// moving is what movingTable says.
+type moving struct {
+	Origin string    `json:"origin"`
+	Kind   move.Kind `json:"kind"`
+	After  []byte    `json:"after"` // of any bytes, which a JSON string is not
+}
+
+func (m moving) at() move.Place { return move.Place{Kind: m.Kind, After: string(m.After)} }
+
+// update runs do in a transaction that may take its time.
+func (d *Destination) update(ctx context.Context, do func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, d.s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, patiently); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+}
+
+// Begin implements move.Destination.
+func (d *Destination) Begin(ctx context.Context, origin string) (move.Place, error) {
+	m := moving{Origin: origin}
+	err := d.update(ctx, func(tx pgx.Tx) error {
+		var there, full bool
+		if err := tx.QueryRow(ctx, isMoving).Scan(&there); err != nil {
+			return err
+		}
+		if there {
+			if err := tx.QueryRow(ctx, `SELECT state FROM `+movingTable).Scan(&d.state); err != nil {
+				return err
+			}
+			if err := json.Unmarshal([]byte(d.state), &m); err != nil {
+				return err
+			}
+			if m.Origin != origin {
+				return fmt.Errorf("%s holds a part of another store; finish that move, or drop the database", name(d.s.pool.Config()))
+			}
+			return nil
+		}
+		if err := tx.QueryRow(ctx, occupied).Scan(&full); err != nil {
+			return err
+		}
+		if full {
+			return fmt.Errorf("%s is a store that is in use; nothing is ever written over it: give an empty database", name(d.s.pool.Config()))
+		}
+		b, err := json.Marshal(m)
+		if err != nil {
+			return err
+		}
+		d.state = string(b)
+		if _, err := tx.Exec(ctx, `CREATE TABLE `+movingTable+` (one boolean PRIMARY KEY DEFAULT true CHECK (one), state text NOT NULL)`); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO `+movingTable+` (state) VALUES ($1)`, d.state)
+		return err
+	})
+	return m.at(), err
+}
+
+var errAnother = errors.New("another move writes to the database, too; end one of them")
+
+// Write implements move.Destination.
+func (d *Destination) Write(ctx context.Context, k move.Kind, records []move.Record, at move.Place) error {
+	kind, ok := kinds()[k]
+	if !ok {
+		return fmt.Errorf("postgres: nobody has said where %s go", k)
+	}
+	var m moving
+	if err := json.Unmarshal([]byte(d.state), &m); err != nil {
+		return err
+	}
+	m.Kind, m.After = at.Kind, []byte(at.After)
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	err = d.update(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE `+movingTable+` SET state = $2 WHERE state = $1`, d.state, string(b))
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() != 1 {
+			return errAnother
+		}
+		return kind.write(d.s, ctx, tx, records)
+	})
+	if err == nil {
+		d.state = string(b)
+	}
+	return err
+}
+
+// Index implements move.Destination: PostgreSQL keeps its indexes itself, and is
+// only told to look at the tables.
+func (d *Destination) Index(ctx context.Context) error {
+	return d.update(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `ANALYZE`)
+		return err
+	})
+}
+
+// View implements move.Destination.
+func (d *Destination) View(ctx context.Context) (move.Source, error) { return d.s.Snapshot(ctx) }
+
+// Finish implements move.Destination.
+func (d *Destination) Finish(ctx context.Context, e audit.Event) error {
+	return d.update(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM `+movingTable+` WHERE state = $1`, d.state)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() != 1 {
+			return errAnother
+		}
+		if _, err := tx.Exec(ctx, `DROP TABLE `+movingTable); err != nil {
+			return err
+		}
+		return d.s.record(ctx, tx, e)
+	})
+}
+
+// Close implements move.Destination.
+func (d *Destination) Close() error {
+	d.s.pool.Close()
+	return nil
+}
+
+var _ move.Destination = (*Destination)(nil)
