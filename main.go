@@ -60,7 +60,7 @@ app2wxapp 让原生 App 通过微信小程序登录用户。不带子命令时�
 	root.PersistentFlags().String("config", "config.yaml", "the settings; without this flag a missing file means all defaults")
 	serve := serveCommand()
 	root.RunE = serve.RunE
-	root.AddCommand(serve, sandboxCommand(), tryCommand(), poolCommand(), auditCommand(), storeCommand(), backupCommand(), restoreCommand(), configCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(serve, sandboxCommand(), tryCommand(), poolCommand(), userCommand(), auditCommand(), storeCommand(), backupCommand(), restoreCommand(), configCommand(), healthcheckCommand(), versionCommand())
 	return root
 }
 

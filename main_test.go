@@ -419,6 +419,8 @@ func TestPoolCommands(t *testing.T) {
 		{[]string{"set", "moved", "secretRequired=false"}, "open pool"},
 		{[]string{"list"}, "OPEN"},
 		{[]string{"set", "moved", "secretRequired=", "allowedApps="}, "any app may launch"},
+		{[]string{"set", "moved", "signup=bind", "bindWays=wechatPhone", "bindRegister=false"}, "wechatPhone"},
+		{[]string{"set", "moved", "bindWays=pigeon"}, "bindWays[0]"},
 		{[]string{"set", "moved", "ticketTTL=5"}, "ticketTTL"},
 		{[]string{"set", "moved", "ticketTTL=soon"}, "whole number"},
 		{[]string{"set", "moved", "secretRequird=false"}, "secretRequird"},
@@ -431,6 +433,41 @@ func TestPoolCommands(t *testing.T) {
 		out, err := pool(row.args...)
 		if all := fmt.Sprint(out, err); !strings.Contains(all, row.want) {
 			t.Errorf("pool %v: %s, want %q in it", row.args, all, row.want)
+		}
+	}
+	body := strings.NewReader(`{"id":"u","openid":"o-u"}`)
+	q, err := http.NewRequest("POST", p.admin+"/admin/v1/pools/moved/users", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Content-Type", "application/json")
+	q.Header.Set("Authorization", "Bearer "+testAdmin)
+	a, err := http.DefaultClient.Do(q)
+	if err != nil || a.StatusCode != 201 {
+		t.Fatalf("create user: %v %v", a, err)
+	}
+	a.Body.Close()
+	user := func(args ...string) (string, error) {
+		return run(t, t.Context(), append([]string{"user", "--admin-url", p.admin, "--admin-token-file", token}, args...)...)
+	}
+	var shown struct{ Identities []struct{ ID string } }
+	out, err = user("identities", "--json", "moved", "u")
+	if err != nil || json.Unmarshal([]byte(out), &shown) != nil || len(shown.Identities) != 1 {
+		t.Fatalf("identities: %v %s", err, out)
+	}
+	id := shown.Identities[0].ID
+	for _, row := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"identities", "moved", "u"}, "o-u"},
+		{[]string{"identities", "moved", "nobody"}, "2004"},
+		{[]string{"unbind", "moved", "u", id}, "unbound"},
+		{[]string{"unbind", "moved", "u", id}, "4042"},
+	} {
+		out, err := user(row.args...)
+		if all := fmt.Sprint(out, err); !strings.Contains(all, row.want) {
+			t.Errorf("user %v: %s, want %q in it", row.args, all, row.want)
 		}
 	}
 	if out, err := run(t, t.Context(), "pool", "list", "--admin-url", p.admin); err == nil {

@@ -277,6 +277,10 @@ func (oneUser) SignIn(_ context.Context, pool userpool.Pool, l userpool.Login) (
 	return userpool.User{PoolID: pool.ID, ID: l.Code}, nil
 }
 
+func (oneUser) Finish(context.Context, userpool.Pool, string, userpool.Proof) (userpool.User, userpool.Unfinished, error) {
+	return userpool.User{}, userpool.Unfinished{}, errors.New("nobody finishes here")
+}
+
 func (oneUser) Authenticate(userpool.Pool, string) (bool, error) {
 	return false, errors.New("nobody redeems here")
 }

@@ -29,6 +29,8 @@ type pool struct {
 	MatchPhone     bool     `json:"matchPhone"`
 	PhoneRequired  bool     `json:"phoneRequired"`
 	AllowedApps    []string `json:"allowedApps"`
+	BindWays       []string `json:"bindWays"`
+	BindRegister   bool     `json:"bindRegister"`
 	Secrets        []struct {
 		ID         string  `json:"id"`
 		CreatedAt  string  `json:"createdAt"`
@@ -47,7 +49,8 @@ appSecret 请用这种方式，因为命令行会被本机其他用户看到。
   name  appId  appSecret  secretRequired=true|false  ticketTTL=10..600
   pkceRequired=true|false  responseFormat=user|envelope  revokeOnReplay=true|false
   tokenTTL=SECONDS  tokenAlg=HS256|RS256|ES256|EdDSA  signup=open|closed|bind
-  matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…`
+  matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…
+  bindWays=wechatPhone  bindRegister=true|false`
 
 func poolCommand() *cobra.Command {
 	c := &cobra.Command{Use: "pool", Short: "Create and change user pools of a running server / 管理用户池"}
@@ -200,7 +203,8 @@ func printPool(w io.Writer, p pool) {
 		{"ticketTTL", strconv.Itoa(p.TicketTTL)}, {"tokenTTL", strconv.Itoa(p.TokenTTL)}, {"tokenAlg", p.TokenAlg},
 		{"responseFormat", p.ResponseFormat}, {"revokeOnReplay", strconv.FormatBool(p.RevokeOnReplay)}, {"signup", p.Signup},
 		{"matchPhone", strconv.FormatBool(p.MatchPhone)}, {"phoneRequired", strconv.FormatBool(p.PhoneRequired)},
-		{"allowedApps", strings.Join(p.AllowedApps, ",")}, {"createdAt", p.CreatedAt}, {"updatedAt", p.UpdatedAt},
+		{"allowedApps", strings.Join(p.AllowedApps, ",")},
+		{"bindWays", strings.Join(p.BindWays, ",")}, {"bindRegister", strconv.FormatBool(p.BindRegister)}, {"createdAt", p.CreatedAt}, {"updatedAt", p.UpdatedAt},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}
@@ -226,6 +230,7 @@ func printPool(w io.Writer, p pool) {
 var kinds = map[string]string{
 	"secretRequired": "bool", "pkceRequired": "bool", "revokeOnReplay": "bool", "matchPhone": "bool", "phoneRequired": "bool",
 	"ticketTTL": "int", "tokenTTL": "int", "allowedApps": "list",
+	"bindWays": "list", "bindRegister": "bool",
 }
 
 // readSettings turns key=value arguments into the members of a request.

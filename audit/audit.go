@@ -41,6 +41,9 @@ const (
 	UserSignedOut    Type = "user.signed_out"    //
 	UserPhoneMatched Type = "user.phone_matched" // an existing user was found by a verified phone
 	UserPhoneChanged Type = "user.phone_changed" //
+	UserBound        Type = "user.bound"         // way, by which a WeChat user showed that the account is theirs
+	UserRegistered   Type = "user.registered"    // way, likewise, and there was no account
+	IdentityUnbound  Type = "identity.unbound"   // app_id
 	TicketReplayed   Type = "ticket.replayed"    // revoked; jti, or count if it was false
 	TicketRepeated   Type = "ticket.repeated"    // count
 	SessionReused    Type = "session.reused"     // jti, of its newest access token
@@ -54,7 +57,8 @@ const (
 // Types are all of them.
 var Types = []Type{
 	PoolCreated, PoolChanged, SecretAdded, SecretDeleted, UserBlocked, UserUnblocked, UserSignedOut, UserPhoneMatched,
-	UserPhoneChanged, TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
+	UserPhoneChanged, UserBound, UserRegistered, IdentityUnbound,
+	TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
 	StoreRestored, StoreMigrated,
 }
 
@@ -68,6 +72,8 @@ const (
 	JTI        = "jti"         // of the first token, or of a session's newest
 	Revoked    = "revoked"     // whether this replay revoked it: "true" or "false"
 	Reason     = "reason"      // as in app2wxapp_ticket_redemptions_total
+	Way        = "way"         // a pool's way to bind
+	AppID      = "app_id"      // a mini program's
 	Count      = "count"       // how many times, since the row before
 	LatestSeen = "latest_seen" // RFC 3339
 	BackedUp   = "backed_up"   // RFC 3339, when the backup was made; "" if the file does not say

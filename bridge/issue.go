@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -10,6 +11,7 @@ import (
 	"app2wxapp/bridge/wire"
 	"app2wxapp/quote"
 	"app2wxapp/ticket"
+	"app2wxapp/userpool"
 )
 
 // returnedMessage stands in the app parameter and in the answer. It is fixed:
@@ -43,14 +45,22 @@ func (s *Server) issue(c echo.Context) error {
 		return err
 	}
 
+	r.Login.Finishable = true
 	issued, err := s.tickets.Issue(ctx, pool, r)
+	if begun := (*userpool.UnfinishedError)(nil); errors.As(err, &begun) {
+		return wire.OK(c, unfinishedOf(begun, c.Request()))
+	}
 	if err != nil {
 		return err
 	}
+	return s.answerIssued(c, issued, r.State)
+}
 
+// answerIssued answers with a ticket that was asked for with this state.
+func (s *Server) answerIssued(c echo.Context, issued ticket.Issued, state string) error {
 	a := answers.Get().(*answer)
 	defer answers.Put(a)
-	return wire.Blob(c, http.StatusOK, a.issued(issued, r.State))
+	return wire.Blob(c, http.StatusOK, a.issued(issued, state))
 }
 
 // issued returns the answer to a ticket that was asked for with this state. It

@@ -21,6 +21,7 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 
 	// Authing's app2wxapp: contract sections 4.1, 4.2 and 4.4.
 	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue, s.room.limited)
+	e.POST("/oauth/app2wxapp/ticket/:userPoolId/bind", s.bind, s.room.limited)
 	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem, s.room.limited)
 	e.GET("/authing/token", s.checkToken, s.room.limited)
 
@@ -104,6 +105,7 @@ func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.
 	v1(http.MethodGet, "/pools/:id/users/:userId", api.ShowUser)
 	v1(http.MethodPatch, "/pools/:id/users/:userId", api.PatchUser)
 	v1(http.MethodPost, "/pools/:id/users/:userId/revoke", api.RevokeUser)
+	v1(http.MethodDelete, "/pools/:id/users/:userId/identities/:identityId", api.Unbind)
 	v1(http.MethodGet, "/audit", api.ListEvents)
 	v1(http.MethodGet, "/audit/verify", api.VerifyEvents)
 	v1(http.MethodGet, "/backup", api.Backup)

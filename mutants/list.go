@@ -37,6 +37,27 @@ var mutants = []mutant{
 		old: "case r.Challenge != attempt.Challenge:", new: "case r.Challenge != attempt.Challenge && attempt.Challenge != \"\":", packages: theStore,
 	},
 	{
+		name: "bind: the state is used up in a second transaction", file: "store/bolt/unfinished.go",
+		old: "\t\tof.FinishedAt = f.Now\n\t\tif err := t.markClock(f.Now); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn t.putUnfinished(of)\n\t})\n",
+		new: "\t\treturn t.markClock(f.Now)\n\t})\n\tif err == nil {\n\t\terr = s.update(func(t *tx) error {\n\t\t\tof, err := t.unfinished(f.PoolID, f.Key, f.Now)\n\t\t\tof.FinishedAt = f.Now\n\t\t\treturn errors.Join(err, t.putUnfinished(of))\n\t\t})\n\t}\n", packages: theStore,
+	},
+	{
+		name: "bind: > for >= at the state's end", file: "userpool/unfinished.go",
+		old: "case !now.Before(u.ExpiresAt):", new: "case now.After(u.ExpiresAt):", packages: append(theUsers, theStore...),
+	},
+	{
+		name: "bind: the identity is not looked at", file: "userpool/finish.go",
+		old: "case len(m.ByPhone) == 1 && in.another(m.ByPhone[0]):", new: "case len(m.ByPhone) == 1 && in.another(m.ByPhone[0]) && m.ByPhone[0].Blocked:", packages: theUsers,
+	},
+	{
+		name: "bind: who has an account by now binds another", file: "userpool/finish.go",
+		old: "if m.ByUnionID != nil || m.ByIdentity != nil {", new: "if m.ByUnionID != nil && m.ByIdentity == nil {", packages: theUsers,
+	},
+	{
+		name: "bind: failures are not counted", file: "store/bolt/unfinished.go",
+		old: "u.Failures++", new: "u.Failures += 0", packages: theStore,
+	},
+	{
 		name: "tombstone swept early", file: "store/bolt/tickets.go",
 		old: "if !now.Before(end.Add(ticket.RetainFor)) {\n\t\t\t\told", new: "if !now.Before(end) {\n\t\t\t\told", packages: theStore,
 	},
@@ -124,7 +145,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a recycled number matches", file: "userpool/signin.go",
-		old: "if in.pool.MatchPhone && len(m.ByPhone) == 1 && in.mayBe(m.ByPhone[0]) {", new: "if in.pool.MatchPhone && len(m.ByPhone) == 1 {", packages: theUsers,
+		old: "len(m.ByPhone) == 1 && in.mayBe(m.ByPhone[0]) {", new: "len(m.ByPhone) == 1 {", packages: theUsers,
 	},
 	{
 		name: "token: the header decides the algorithm", file: "token/verify.go",

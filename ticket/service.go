@@ -26,6 +26,7 @@ const (
 // Pools is what tickets need of user pools; *userpool.Service has it.
 type Pools interface {
 	SignIn(ctx context.Context, pool userpool.Pool, l userpool.Login) (userpool.User, error)
+	Finish(ctx context.Context, pool userpool.Pool, state string, p userpool.Proof) (userpool.User, userpool.Unfinished, error)
 	Authenticate(pool userpool.Pool, secret string) (proved bool, err error)
 }
 
@@ -94,6 +95,48 @@ func (s *Service) Issue(ctx context.Context, pool userpool.Pool, r Request) (Iss
 	if err != nil {
 		return Issued{}, err
 	}
+	return s.issue(ctx, pool, u, r)
+}
+
+// Finish asks for the ticket of a sign-in that SignIn left to be finished.
+type Finish struct {
+	StateToken string
+	Proof      userpool.Proof
+	Request    // but for its Login
+	Addr       netip.Addr
+}
+
+// Finish finishes the sign-in and returns a ticket for its user. It returns the
+// errors of userpool's Finish, *userpool.InvalidError, and
+// *userpool.RateLimitError past 20 tickets a minute for one user and past 60
+// failures a minute from an address.
+func (s *Service) Finish(ctx context.Context, pool userpool.Pool, f Finish) (Issued, error) {
+	switch {
+	case f.StateToken == "":
+		return Issued{}, userpool.Invalid("stateToken", "is required", "必填")
+	case len(f.StateToken) > maxTicket:
+		return Issued{}, userpool.Invalid("stateToken", "is too long", "过长")
+	}
+	if err := f.validate(pool); err != nil {
+		return Issued{}, err
+	}
+	from := userpool.AddrKey(f.Addr)
+	if err := s.failures.Check(from, s.now()); err != nil {
+		return Issued{}, err
+	}
+	u, of, err := s.pools.Finish(ctx, pool, f.StateToken, f.Proof)
+	if err != nil {
+		if counts(err) {
+			s.failures.Count(from, s.now())
+		}
+		return Issued{}, err
+	}
+	f.Login.SourceApp = of.SourceApp
+	return s.issue(ctx, pool, u, f.Request)
+}
+
+// issue stores a ticket for the user who has signed in.
+func (s *Service) issue(ctx context.Context, pool userpool.Pool, u userpool.User, r Request) (Issued, error) {
 	now := s.now()
 	user := pool.ID + "/" + u.ID
 	if err := s.issues.Check(user, now); err != nil {
@@ -274,5 +317,13 @@ func (a Attempt) validate() error {
 
 // counts tells whether the failure says something about who calls.
 func counts(err error) bool {
-	return errors.Is(err, ErrInvalid) || errors.Is(err, userpool.ErrSecretRequired) || errors.Is(err, userpool.ErrSecretWrong)
+	for _, e := range []error{
+		ErrInvalid, userpool.ErrSecretRequired, userpool.ErrSecretWrong,
+		userpool.ErrStateInvalid, userpool.ErrStateExpired, userpool.ErrTooManyTries, userpool.ErrCode,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }

@@ -21,7 +21,6 @@ package ticket
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -53,57 +52,18 @@ var (
 	ErrRedeemed = fmt.Errorf("%w: redeemed before", ErrInvalid)
 )
 
-// Key is what a store keeps of a ticket: its six bytes of issue time, then the
-// SHA-256 of the ticket. Keys sort by time, so that the tickets of one moment
-// lie together.
-type Key [6 + sha256.Size]byte
-
-// raw is a ticket before it is encoded: six bytes of issue time in
-// milliseconds since 1970, big-endian, then 256 random bits. The time is no
-// secret; the random bits are.
-const rawSize = 6 + 32
-
-// encoding needs no padding: the ticket reaches the app in a query string that
-// Authing's sample splits on "=" by hand and pastes into a URL unescaped.
-var encoding = base64.RawURLEncoding.Strict()
+// Key is what a store keeps of a ticket.
+type Key = userpool.OneTimeKey
 
 // newTicket returns a fresh ticket, 51 characters of base64url, and its key.
-func newTicket(now time.Time) (string, Key) {
-	var raw [rawSize]byte
-	ms := uint64(now.UnixMilli()) // #nosec G115 -- a time after 1970
-	for i := range 6 {
-		raw[i] = byte(ms >> (8 * (5 - i)))
-	}
-	rand.Read(raw[6:])
-	text := encoding.EncodeToString(raw[:])
-	return text, keyOf(raw[:], text)
-}
+func newTicket(now time.Time) (string, Key) { return userpool.NewOneTime(now) }
 
 // parseKey returns the key of a ticket. A text that cannot be a ticket gets a
 // key that no ticket has, so that it is refused as every unknown one is.
-func parseKey(text string) Key {
-	raw, err := encoding.DecodeString(text)
-	if err != nil || len(raw) != rawSize {
-		return Key{}
-	}
-	return keyOf(raw, text)
-}
+func parseKey(text string) Key { return userpool.ParseOneTime(text) }
 
-func keyOf(raw []byte, text string) (k Key) {
-	copy(k[:], raw[:6])
-	sum := sha256.Sum256([]byte(text))
-	copy(k[6:], sum[:])
-	return k
-}
-
-// IssuedAt returns the key's moment of issue.
-func (k Key) IssuedAt() time.Time {
-	var ms int64
-	for _, b := range k[:6] {
-		ms = ms<<8 | int64(b)
-	}
-	return time.UnixMilli(ms).UTC()
-}
+// encoding is that of what callers show beside tickets.
+var encoding = base64.RawURLEncoding.Strict()
 
 // Ticket is the record of a ticket. The ticket itself is never stored.
 type Ticket struct {
@@ -189,7 +149,9 @@ type Store interface {
 
 	// SweepTickets deletes up to limit tickets whose end is RetainFor or more
 	// before now, deny-list entries of tokens that have expired, sessions that
-	// have, what replicas told each other and is over, and audit events that are
-	// audit.RetainFor old, but for the newest. It returns how many it deleted.
+	// have, what replicas told each other and is over, sign-ins that could be
+	// finished until userpool.UnfinishedRetain or more before now, and audit events
+	// that are audit.RetainFor old, but for the newest. It returns how many it
+	// deleted.
 	SweepTickets(ctx context.Context, now time.Time, limit int) (int, error)
 }

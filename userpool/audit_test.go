@@ -113,6 +113,8 @@ func TestChangedSettingsAreNamed(t *testing.T) {
 				s.TokenAlg = "EdDSA"
 			case field.Name == "Signup":
 				s.Signup = userpool.SignupClosed
+			case field.Name == "BindWays":
+				s.BindWays = []userpool.Way{userpool.WayWeChatPhone}
 			case v.Kind() == reflect.Slice:
 				s.AllowedApps = []string{"planted-value"}
 			default:

@@ -2,16 +2,26 @@ package userpool
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics counts what costs money.
+// Metrics counts what costs money, and sign-ins that are to be finished.
 type Metrics struct {
-	phones *prometheus.CounterVec
+	phones   *prometheus.CounterVec
+	begun    *prometheus.CounterVec
+	finished *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
-	m := &Metrics{phones: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "app2wxapp_phone_verifications_total", Help: "Phone numbers that WeChat verified; WeChat charges for each.",
-	}, []string{"pool"})}
-	reg.MustRegister(m.phones)
+	m := &Metrics{
+		phones: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app2wxapp_phone_verifications_total", Help: "Phone numbers that WeChat verified; WeChat charges for each.",
+		}, []string{"pool"}),
+		begun: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app2wxapp_signins_begun_total", Help: "Unknown users who were told to bind an account or to register.",
+		}, []string{"pool"}),
+		finished: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app2wxapp_signins_finished_total", Help: "What became of tries to bind an account or to register.",
+		}, []string{"pool", "result"}),
+	}
+	reg.MustRegister(m.phones, m.begun, m.finished)
 	return m
 }

@@ -37,6 +37,7 @@ type Service struct {
 	log     *slog.Logger
 	timeout time.Duration
 	entries *Limiter[string] // by pool and user
+	begun   *Limiter[string] // by pool and openid
 	metrics *Metrics
 
 	uses sync.Map // secret id → *secretUse
@@ -53,7 +54,7 @@ type secretUse struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, entries: NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute), metrics: c.Metrics}
+	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, entries: NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute), begun: NewSharedLimiter[string](c.Limits, "begun", begunPerMinute), metrics: c.Metrics}
 }
 
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must
@@ -125,7 +126,8 @@ func newPoolSecret(now time.Time) (PoolSecret, Secret) {
 func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settings) error) (Pool, error) {
 	return s.updatePool(ctx, id, func(p *Pool) (e audit.Event, err error) {
 		old := p.Settings
-		old.AllowedApps = slices.Clone(old.AllowedApps) // change may write to it
+		// change may write to them
+		old.AllowedApps, old.BindWays = slices.Clone(old.AllowedApps), slices.Clone(old.BindWays)
 		if err := change(&p.Settings); err != nil {
 			return e, err
 		}

@@ -48,6 +48,11 @@ func (s Settings) Validate() error {
 	default:
 		return Invalid("signup", `must be "open", "closed" or "bind"`, `必须为 "open"、"closed" 或 "bind"`)
 	}
+	for i, w := range s.BindWays {
+		if !slices.Contains(ways, w) || slices.Contains(s.BindWays[:i], w) {
+			return Invalid(fmt.Sprintf("bindWays[%d]", i), `must be "wechatPhone", once`, `必须为 "wechatPhone"，不能重复`)
+		}
+	}
 	for i, app := range s.AllowedApps {
 		if !validCredential(app) {
 			return Invalid(fmt.Sprintf("allowedApps[%d]", i), "must be an AppID", "必须为 AppID")
@@ -68,6 +73,7 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"revokeOnReplay", s.KeepOnReplay == to.KeepOnReplay}, {"tokenTTL", s.TokenLife() == to.TokenLife()},
 		{"tokenAlg", s.Alg() == to.Alg()}, {"signup", s.Signup == to.Signup}, {"matchPhone", s.MatchPhone == to.MatchPhone},
 		{"phoneRequired", s.PhoneRequired == to.PhoneRequired}, {"allowedApps", slices.Equal(s.AllowedApps, to.AllowedApps)},
+		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
 	} {
 		if !of.same {
 			names = append(names, of.name)

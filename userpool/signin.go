@@ -44,16 +44,26 @@ type Login struct {
 	// or cannot be chosen, else "wechat-" and the openid.
 	Named    bool
 	Username string
+
+	// Finishable says that the client can finish a sign-in: if the pool's signup
+	// is "bind", an unknown user gets an *UnfinishedError, or with a phone the
+	// account that it shows. Without it such a user is refused: ErrSignupClosed.
+	Finishable bool
 }
 
 // SignIn asks WeChat who the codes stand for and returns that user of the pool,
 // created or brought up to date. Only WeChat's answers are identity; the
 // profile fills what is empty and overwrites nothing.
 //
+// If the pool's signup is "bind" and the login can be finished, a user whom the
+// pool does not know gets an *UnfinishedError, and is bound or created by Finish;
+// or here, if the phone came along and is one of the pool's ways.
+//
 // It returns an *InvalidError, ErrAppNotAllowed before any code is spent;
 // ErrCode (also for a code that was sent before), ErrWeChatRisk,
-// ErrWeChatUnavailable, ErrWeChatSetup; ErrSignupClosed, ErrPhoneRequired and
-// ErrBlocked, which store nothing.
+// ErrWeChatUnavailable, ErrWeChatSetup; ErrSignupClosed, ErrPhoneRequired,
+// ErrBlocked, and ErrAccountNotFound, ErrIdentityTaken, ErrAccountUnclear, which
+// store nothing.
 func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) {
 	if err := l.validate(); err != nil {
 		return User{}, err
@@ -68,6 +78,9 @@ func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) 
 	u, err := s.admit(ctx, in)
 	for err == errNextName && in.nextName() {
 		u, err = s.admit(ctx, in)
+	}
+	if errors.Is(err, ErrUnfinished) && l.Finishable {
+		return User{}, s.begin(ctx, in, l.SourceApp)
 	}
 	if err != nil {
 		return User{}, err
@@ -203,17 +216,30 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 	if l.Named {
 		in.name(l.Username)
 	}
-	if l.PhoneCode == "" {
-		return in, nil
+	if l.PhoneCode != "" {
+		var err error
+		if in.keys.Phone, err = s.askPhone(ctx, pool, session.OpenID, l.PhoneCode, now); err != nil {
+			return nil, err
+		}
 	}
-	if err := s.spend(ctx, "phone", app.ID, l.PhoneCode, now, func() (err error) {
-		in.keys.Phone, err = s.wechat.Phone(ctx, app, session.OpenID, l.PhoneCode)
-		return err
-	}); err != nil {
-		return nil, err
+	in.mayRegister = !pool.BindOnly
+	if l.Finishable && in.keys.Phone != "" && slices.Contains(pool.WaysToBind(), WayWeChatPhone) {
+		in.proof = WayWeChatPhone
 	}
-	s.metrics.phones.WithLabelValues(pool.ID).Inc()
 	return in, nil
+}
+
+// askPhone spends the code of a phone button that the user with this openid
+// tapped: WeChat refuses one of another user.
+func (s *Service) askPhone(ctx context.Context, pool Pool, openID, code string, now time.Time) (phone Phone, err error) {
+	err = s.spend(ctx, "phone", pool.AppID, code, now, func() (err error) {
+		phone, err = s.wechat.Phone(ctx, App{ID: pool.AppID, Secret: pool.AppSecret}, openID, code)
+		return err
+	})
+	if err == nil {
+		s.metrics.phones.WithLabelValues(pool.ID).Inc()
+	}
+	return phone, err
 }
 
 // signIn is one WeChat user at one pool's door.
@@ -229,6 +255,10 @@ type signIn struct {
 	named    bool     // the user must have a username
 	names    []string // which it may be, the best last, without those that are taken
 
+	proof       Way  // what shows whose account it is, "" for nothing
+	mayRegister bool // a user whom the proof finds no account for is made
+	finishing   bool // a sign-in that was begun, with a proof
+
 	// What resolve found; each call of it sets them anew.
 	user         User   // the one who signs in
 	twin         string // another user who has the openid
@@ -236,16 +266,23 @@ type signIn struct {
 	matchedPhone bool
 	changedPhone bool
 	movedUnion   bool
+	bound        bool // by the proof, to a user whom WeChat's ids did not find
+	registered   bool // by the proof
 }
 
 // resolve decides who signs in, by the first that is found: unionid, then
-// (AppID, openid), then the phone if the pool matches by it, then a new user if
-// the pool takes one. It returns ErrUnchanged if that user needs no writing.
+// (AppID, openid), then the phone if the pool matches by it, then the account
+// that a proof shows if the pool's signup is "bind", then a new user if the pool
+// takes one. It returns ErrUnchanged if that user needs no writing.
 func (in *signIn) resolve(m Matches) (User, error) {
 	in.twin, in.holder, in.matchedPhone, in.changedPhone, in.movedUnion = "", "", false, false, false
+	in.bound, in.registered = false, false
 	u, known := in.find(m)
-	if !known && in.pool.Signup != SignupOpen {
-		return User{}, ErrSignupClosed
+	if !known {
+		var err error
+		if u, known, err = in.account(m); err != nil {
+			return User{}, err
+		}
 	}
 	if u.Blocked {
 		return User{}, ErrBlocked
@@ -309,7 +346,7 @@ func (in *signIn) find(m Matches) (u User, known bool) {
 	if m.ByIdentity != nil {
 		return *m.ByIdentity, true
 	}
-	if in.pool.MatchPhone && len(m.ByPhone) == 1 && in.mayBe(m.ByPhone[0]) {
+	if in.pool.MatchPhone && !in.finishing && len(m.ByPhone) == 1 && in.mayBe(m.ByPhone[0]) {
 		in.matchedPhone = true
 		return m.ByPhone[0], true
 	}
@@ -317,19 +354,32 @@ func (in *signIn) find(m Matches) (u User, known bool) {
 }
 
 // mayBe tells whether a user found by phone can be the one at the door. Numbers
-// are given out again: whoever is another WeChat user is another person.
+// are given out again: whoever is another WeChat user is another person. Nobody
+// here said that the account is theirs, so the unionid must not be in doubt.
 func (in *signIn) mayBe(u User) bool {
-	if u.UnionID != "" && u.UnionID != in.keys.UnionID {
-		return false
+	return !in.another(u) && (u.UnionID == "" || u.UnionID == in.keys.UnionID)
+}
+
+// another tells whether the user is another WeChat user than the one at the
+// door: one of the same mini program, or of the same Open Platform account.
+func (in *signIn) another(u User) bool {
+	if u.UnionID != "" && in.keys.UnionID != "" && u.UnionID != in.keys.UnionID {
+		return true
 	}
-	return u.OpenID(in.keys.Identity.AppID) == ""
+	openID := u.OpenID(in.keys.Identity.AppID)
+	return openID != "" && openID != in.keys.Identity.OpenID
 }
 
 // event returns what the audit trail keeps of what resolve found: a phone that
-// let somebody in, or that replaced another. No more than one of them is true.
+// let somebody in, or that replaced another, and an account that a proof gave.
+// No more than one of them is true.
 func (in *signIn) event(by audit.Actor) audit.Event {
 	e := audit.Event{At: in.now, PoolID: in.pool.ID, UserID: in.user.ID, By: by}
 	switch {
+	case in.bound:
+		e.Type, e.Detail = audit.UserBound, map[string]string{audit.Way: string(in.proof)}
+	case in.registered:
+		e.Type, e.Detail = audit.UserRegistered, map[string]string{audit.Way: string(in.proof)}
 	case in.matchedPhone:
 		e.Type = audit.UserPhoneMatched
 	case in.changedPhone:
@@ -340,12 +390,21 @@ func (in *signIn) event(by audit.Actor) audit.Event {
 	return e
 }
 
-// report logs what an operator should know, without personal data.
+// report counts, and logs what an operator should know, without personal data.
 func (in *signIn) report(s *Service) {
-	if in.twin == "" && !in.movedUnion && !in.matchedPhone && !in.changedPhone {
+	if in.bound {
+		s.metrics.finished.WithLabelValues(in.pool.ID, "bound").Inc()
+	}
+	if in.registered {
+		s.metrics.finished.WithLabelValues(in.pool.ID, "registered").Inc()
+	}
+	if in.twin == "" && in.holder == "" && !in.movedUnion && !in.matchedPhone && !in.changedPhone && !in.bound {
 		return
 	}
 	log := s.log.With("pool", in.pool.ID, "user", in.user.ID)
+	if in.bound {
+		log.Info("a WeChat user was bound to an existing user", "way", in.proof)
+	}
 	if in.twin != "" {
 		log.Warn("two users of the pool are one WeChat user; signed in by unionid, merge them by hand", "user_by_openid", in.twin)
 	}

@@ -91,6 +91,11 @@ type Settings struct {
 	MatchPhone     bool     // a verified phone finds an existing user
 	PhoneRequired  bool     // no ticket without a phone number
 	AllowedApps    []string // AppIDs that may launch; empty means any
+
+	// With SignupBind: how an unknown user may show which account is theirs,
+	// empty for WayWeChatPhone, and that nobody can register so.
+	BindWays []Way
+	BindOnly bool
 }
 
 // Pool is a tenant.
@@ -264,6 +269,24 @@ type Store interface {
 	// UpdateUser reads the user, lets change alter it and writes it back, as
 	// one step.
 	UpdateUser(ctx context.Context, poolID, id string, change func(*User) (audit.Event, error)) (User, error)
+
+	// CreateUnfinished stores a sign-in of an existing pool that is to be
+	// finished.
+	CreateUnfinished(ctx context.Context, u Unfinished) error
+	// Unfinished returns the sign-in with that key if it can be finished at the
+	// pool now, else the error of its Judge: ErrStateInvalid if there is none, or
+	// if it was begun before a restore.
+	Unfinished(ctx context.Context, poolID string, k OneTimeKey, now time.Time) (Unfinished, error)
+	// FailUnfinished counts a failure of a sign-in that can be finished, as one
+	// step; of another one it returns what Unfinished returns and counts nothing.
+	FailUnfinished(ctx context.Context, poolID string, k OneTimeKey, now time.Time) error
+	// FinishUnfinished looks up the sign-in, returns what Unfinished returns if it
+	// cannot be finished, looks up the keys, asks resolve for the user to store,
+	// stores it as PutUser does, and marks the sign-in finished, as one step. Of
+	// any number of concurrent calls for one sign-in exactly one succeeds; the
+	// others get ErrStateUsed. What one call has stored for an identity or a phone
+	// the resolve of a later one sees, also if neither is anybody's yet.
+	FinishUnfinished(ctx context.Context, f Finish, resolve func(Unfinished, Matches) (User, audit.Event, error)) (User, error)
 }
 
 // App is a mini program's credentials at WeChat.

@@ -28,6 +28,8 @@ type pool struct {
 	MatchPhone     bool         `json:"matchPhone"`
 	PhoneRequired  bool         `json:"phoneRequired"`
 	AllowedApps    []string     `json:"allowedApps"`
+	BindWays       []string     `json:"bindWays"`
+	BindRegister   bool         `json:"bindRegister"`
 	Secrets        []poolSecret `json:"secrets"`
 	CreatedAt      string       `json:"createdAt"`
 	UpdatedAt      string       `json:"updatedAt"`
@@ -51,7 +53,7 @@ func poolOf(p userpool.Pool) pool {
 		SecretRequired: !p.SecretOptional, TicketTTL: int(p.TicketLife().Seconds()), PKCERequired: p.PKCERequired,
 		ResponseFormat: formatUser, RevokeOnReplay: !p.KeepOnReplay, TokenTTL: int(p.TokenLife().Seconds()), TokenAlg: p.Alg(),
 		Signup: signupOpen, MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired,
-		AllowedApps: append([]string{}, p.AllowedApps...), Secrets: []poolSecret{},
+		AllowedApps: append([]string{}, p.AllowedApps...), BindRegister: !p.BindOnly, Secrets: []poolSecret{},
 		CreatedAt: wire.Stamp(p.CreatedAt), UpdatedAt: wire.Stamp(p.UpdatedAt),
 	}
 	if p.Envelope {
@@ -59,6 +61,9 @@ func poolOf(p userpool.Pool) pool {
 	}
 	if p.Signup != userpool.SignupOpen {
 		out.Signup = string(p.Signup)
+	}
+	for _, w := range p.WaysToBind() {
+		out.BindWays = append(out.BindWays, string(w))
 	}
 	for _, k := range p.Secrets {
 		out.Secrets = append(out.Secrets, poolSecret{k.ID, wire.Stamp(k.CreatedAt), wire.Time(k.LastUsedAt)})
@@ -71,8 +76,9 @@ func poolOf(p userpool.Pool) pool {
 type settings struct {
 	name, appID, appSecret, responseFormat, tokenAlg, signup           wire.Optional[string]
 	secretRequired, pkceRequired, revokeOnReplay, matchPhone, phoneReq wire.Optional[bool]
+	bindRegister                                                       wire.Optional[bool]
 	ticketTTL, tokenTTL                                                wire.Optional[int]
-	allowedApps                                                        wire.Optional[[]string]
+	allowedApps, bindWays                                              wire.Optional[[]string]
 }
 
 func (s *settings) fields() wire.Fields {
@@ -81,6 +87,7 @@ func (s *settings) fields() wire.Fields {
 		"tokenAlg": &s.tokenAlg, "signup": &s.signup, "secretRequired": &s.secretRequired, "pkceRequired": &s.pkceRequired,
 		"revokeOnReplay": &s.revokeOnReplay, "matchPhone": &s.matchPhone, "phoneRequired": &s.phoneReq,
 		"ticketTTL": &s.ticketTTL, "tokenTTL": &s.tokenTTL, "allowedApps": &s.allowedApps,
+		"bindWays": &s.bindWays, "bindRegister": &s.bindRegister,
 	}
 }
 
@@ -135,6 +142,13 @@ func (s *settings) apply(to *userpool.Settings) error {
 	patch(s.ticketTTL, &to.TicketTTL, 0, seconds)
 	patch(s.tokenTTL, &to.TokenTTL, 0, seconds)
 	patch(s.allowedApps, &to.AllowedApps, nil, same)
+	patch(s.bindRegister, &to.BindOnly, true, not)
+	patch(s.bindWays, &to.BindWays, nil, func(names []string) (ways []userpool.Way) {
+		for _, name := range names {
+			ways = append(ways, userpool.Way(name))
+		}
+		return ways
+	})
 	return nil
 }
 

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -30,6 +31,7 @@ type user struct {
 }
 
 type identity struct {
+	ID     string `json:"id"`
 	AppID  string `json:"appId"`
 	OpenID string `json:"openid"`
 }
@@ -45,7 +47,7 @@ func userOf(u userpool.User) user {
 		out.LastIP = u.Logins.Addr.String()
 	}
 	for _, id := range u.Identities {
-		out.Identities = append(out.Identities, identity(id))
+		out.Identities = append(out.Identities, identity{ID: u.IdentityID(id), AppID: id.AppID, OpenID: id.OpenID})
 	}
 	return out
 }
@@ -121,6 +123,14 @@ func (a *API) RevokeUser(c echo.Context) error {
 	}
 	u, err := a.pools.SignOut(c.Request().Context(), c.Param("id"), c.Param("userId"))
 	return answerUser(c, u, err)
+}
+
+// Unbind answers DELETE /admin/v1/pools/:id/users/:userId/identities/:identityId.
+func (a *API) Unbind(c echo.Context) error {
+	if _, err := a.pools.Unbind(c.Request().Context(), c.Param("id"), c.Param("userId"), c.Param("identityId")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
 }
 
 func answerUser(c echo.Context, u userpool.User, err error) error {

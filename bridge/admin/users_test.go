@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"app2wxapp/bridge/bridgetest"
+	"app2wxapp/userpool"
 	"app2wxapp/wechat/sandbox"
 )
 
@@ -19,10 +20,11 @@ func TestMovedUser(t *testing.T) {
 	union, open := sandbox.UnionID(bridgetest.Platform, "alice"), sandbox.OpenID(bridgetest.AppID, "alice")
 	r := b.Admin("POST", users, fmt.Sprintf(`{"id":"64b8012fa9b8c7d6e5f40312","unionid":%q,"openid":%q,"phone":"+8613800138000",`+
 		`"username":"amy_01","nickname":"甲","photo":"https://example.com/a.png","registerMethod":"oauth:app2wxapp"}`, union, open)).Want(201)
-	format := `{"id":"64b8012fa9b8c7d6e5f40312","poolId":%q,"unionid":%q,"identities":[{"appId":%q,"openid":%q}],"phone":"138****8000",` +
+	id := userpool.User{PoolID: p.ID, ID: "64b8012fa9b8c7d6e5f40312"}.IdentityID(userpool.Identity{AppID: bridgetest.AppID, OpenID: open})
+	format := `{"id":"64b8012fa9b8c7d6e5f40312","poolId":%q,"unionid":%q,"identities":[{"id":%q,"appId":%q,"openid":%q}],"phone":"138****8000",` +
 		`"username":"amy_01","nickname":"甲","photo":"https://example.com/a.png","registerMethod":"oauth:app2wxapp","blocked":%t,"loginsCount":%d,` +
 		`"lastLogin":%s,"lastIP":%q,"signedOutAt":%s,"signedUp":"2026-11-20T08:30:00.412Z","updatedAt":%q}`
-	want := fmt.Sprintf(format, p.ID, union, bridgetest.AppID, open, false, 0, "null", "", "null", "2026-11-20T08:30:00.412Z")
+	want := fmt.Sprintf(format, p.ID, union, id, bridgetest.AppID, open, false, 0, "null", "", "null", "2026-11-20T08:30:00.412Z")
 	if r.Body != want {
 		t.Errorf("created\n%s\nwant\n%s", r.Body, want)
 	}
@@ -39,13 +41,13 @@ func TestMovedUser(t *testing.T) {
 	if u.ID != "64b8012fa9b8c7d6e5f40312" || u.Phone != "13800138000" {
 		t.Errorf("signed in as %+v, want the moved user with their phone", u)
 	}
-	want = fmt.Sprintf(format, p.ID, union, bridgetest.AppID, open, false, 1, `"2026-11-20T08:30:01.412Z"`, "127.0.0.1", "null", "2026-11-20T08:30:00.412Z")
+	want = fmt.Sprintf(format, p.ID, union, id, bridgetest.AppID, open, false, 1, `"2026-11-20T08:30:01.412Z"`, "127.0.0.1", "null", "2026-11-20T08:30:00.412Z")
 	if r := b.Admin("GET", one, "").Want(200); r.Body != want {
 		t.Errorf("after a login\n%s\nwant\n%s", r.Body, want)
 	}
 
 	b.Clock.Turn(time.Second)
-	want = fmt.Sprintf(format, p.ID, union, bridgetest.AppID, open, true, 1, `"2026-11-20T08:30:01.412Z"`, "127.0.0.1", `"2026-11-20T08:30:02.412Z"`, "2026-11-20T08:30:02.412Z")
+	want = fmt.Sprintf(format, p.ID, union, id, bridgetest.AppID, open, true, 1, `"2026-11-20T08:30:01.412Z"`, "127.0.0.1", `"2026-11-20T08:30:02.412Z"`, "2026-11-20T08:30:02.412Z")
 	if r := b.Admin("PATCH", one, `{"blocked":true}`).Want(200); r.Body != want {
 		t.Errorf("blocked\n%s\nwant\n%s", r.Body, want)
 	}
@@ -55,12 +57,12 @@ func TestMovedUser(t *testing.T) {
 			t.Errorf("patched with nothing\n%s\nwant\n%s", r.Body, want)
 		}
 	}
-	want = fmt.Sprintf(format, p.ID, union, bridgetest.AppID, open, false, 1, `"2026-11-20T08:30:01.412Z"`, "127.0.0.1", `"2026-11-20T08:30:02.412Z"`, "2026-11-20T08:30:03.412Z")
+	want = fmt.Sprintf(format, p.ID, union, id, bridgetest.AppID, open, false, 1, `"2026-11-20T08:30:01.412Z"`, "127.0.0.1", `"2026-11-20T08:30:02.412Z"`, "2026-11-20T08:30:03.412Z")
 	if r := b.Admin("PATCH", one, `{"blocked":null}`).Want(200); r.Body != want {
 		t.Errorf("let in again\n%s\nwant\n%s", r.Body, want)
 	}
 	b.Clock.Turn(time.Second)
-	want = fmt.Sprintf(format, p.ID, union, bridgetest.AppID, open, false, 1, `"2026-11-20T08:30:01.412Z"`, "127.0.0.1", `"2026-11-20T08:30:04.412Z"`, "2026-11-20T08:30:04.412Z")
+	want = fmt.Sprintf(format, p.ID, union, id, bridgetest.AppID, open, false, 1, `"2026-11-20T08:30:01.412Z"`, "127.0.0.1", `"2026-11-20T08:30:04.412Z"`, "2026-11-20T08:30:04.412Z")
 	if r := b.Admin("POST", one+"/revoke", "").Want(200); r.Body != want {
 		t.Errorf("signed out\n%s\nwant\n%s", r.Body, want)
 	}

@@ -14,6 +14,7 @@
 //	usernames     HMAC(pool, username)                   user id
 //	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
 //	revoked       8 bytes of expiry + jti                empty
+//	unfinished    6 bytes of time + SHA-256(state token) sign-in that is to be finished
 //	sessions      session id                             session
 //	session_ends  8 bytes of expiry + session id         empty
 //	uploads       SHA-256 of a picture                   the picture
@@ -74,16 +75,20 @@ const (
 	bucketUploads = "uploads"
 	bucketLoose   = "loose"
 	bucketHolders = "holders"
+
+	bucketUnfinished = "unfinished"
 )
 
 var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
 	bucketNames, bucketTickets, bucketRevoked, bucketKeys, bucketAudit, bucketSessions, bucketSessionEnds,
-	bucketUploads, bucketLoose, bucketHolders,
+	bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
 }
 
 // later are those that stores of earlier versions of the program lack.
-var later = []string{bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders}
+var later = []string{
+	bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
+}
 
 // lockTimeout is how long Open waits for another process to let go of the file.
 const lockTimeout = time.Second
@@ -299,7 +304,7 @@ func (t *tx) put(bucket string, key, plain []byte) error {
 	t.writes++
 	b := t.Bucket([]byte(bucket))
 	switch bucket {
-	case bucketTickets, bucketUsers, bucketAudit, bucketSessions, bucketSessionEnds:
+	case bucketTickets, bucketUsers, bucketAudit, bucketSessions, bucketSessionEnds, bucketUnfinished:
 		b.FillPercent = 0.9 // keys grow with time: pages fill from the left
 	}
 	return b.Put(key, t.s.sealer.Seal(t.scratch, bucket, key, plain))

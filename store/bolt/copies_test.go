@@ -22,6 +22,7 @@ func TestEveryBucketIsMoved(t *testing.T) {
 		bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, // made anew of the users
 		bucketSessionEnds, // and of the sessions
 		bucketLoose,       // those last an hour
+		bucketUnfinished,  // ten minutes, and not into another epoch
 	}
 	for _, k := range kinds() {
 		known = append(known, k.bucket)

@@ -91,6 +91,15 @@ var questions = map[string][]question{
 		{"RotateSession", func(s *Store) error { return second(s.RotateSession(ctx, token.Rotation{SessionID: "j-b"})) }},
 		{"EndSession", func(s *Store) error { return s.EndSession(ctx, "p", "j-b") }},
 	},
+	bucketUnfinished: {
+		{"Unfinished", func(s *Store) error { return second(s.Unfinished(ctx, "p", testUnfinished.Key, t0)) }},
+		{"FailUnfinished", func(s *Store) error { return s.FailUnfinished(ctx, "p", testUnfinished.Key, t0) }},
+		{"FinishUnfinished", func(s *Store) error {
+			return second(s.FinishUnfinished(ctx, userpool.Finish{PoolID: "p", Key: testUnfinished.Key, Now: t0}, func(userpool.Unfinished, userpool.Matches) (userpool.User, audit.Event, error) {
+				return userpool.User{}, audit.Event{}, userpool.ErrUnchanged
+			}))
+		}},
+	},
 	bucketAudit: {{"Events", func(s *Store) error { _, _, err := s.Events(ctx, audit.Query{Limit: 1}); return err }}},
 	bucketKeys: {
 		{"SigningKeys", func(s *Store) error { return second(s.SigningKeys(ctx)) }},

@@ -148,8 +148,13 @@ func silently(resolve func(userpool.Matches) (userpool.User, error)) func(userpo
 	}
 }
 
+// testUnfinished is a sign-in that fill stores.
+var testUnfinished = userpool.Unfinished{
+	Key: testTicket("unfinished", 1).Key, PoolID: "p", Identity: userpool.Identity{AppID: "wx1", OpenID: "o1-new"}, ExpiresAt: t0.Add(userpool.UnfinishedLife),
+}
+
 // fill stores something in every bucket: pool p, users a and b, tickets a-1
-// (live), b-1 (redeemed and replayed), a signing key.
+// (live), b-1 (redeemed and replayed), a signing key, a sign-in to be finished.
 func fill(t testing.TB, s *Store) {
 	t.Helper()
 	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
@@ -164,6 +169,7 @@ func fill(t testing.TB, s *Store) {
 	}
 	_, err := s.RedeemTicket(ctx, attempt(testTicket("b", 1), "j-b2"))
 	wantErr(t, "replay", err, ticket.ErrRedeemed)
+	check(t, s.CreateUnfinished(ctx, testUnfinished))
 	if _, err := s.AddFirstSigningKey(ctx, token.Key{ID: "k", Alg: "ES256", Private: []byte{1}, CreatedAt: t0}); err != nil {
 		t.Fatal(err)
 	}

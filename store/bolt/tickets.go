@@ -268,7 +268,7 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 // itself is swept when a ticket of its age has ended for certain.
 func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, error) {
 	var old []ticket.Key
-	var ended, sessions, events [][]byte
+	var ended, sessions, unfinished, events [][]byte
 	var damaged error
 	err := s.view(func(t *tx) error {
 		// Keys are in order of issue: past this one no ticket can have ended
@@ -298,10 +298,11 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 			ended = append(ended, bytes.Clone(k))
 		}
 		sessions = t.oldSessions(now, limit-len(old)-len(ended))
-		events = t.oldEvents(now, limit-len(old)-len(ended)-len(sessions))
+		unfinished = t.oldUnfinished(now, limit-len(old)-len(ended)-len(sessions))
+		events = t.oldEvents(now, limit-len(old)-len(ended)-len(sessions)-len(unfinished))
 		return nil
 	})
-	total := len(old) + len(ended) + len(sessions) + len(events)
+	total := len(old) + len(ended) + len(sessions) + len(unfinished) + len(events)
 	if err != nil || total == 0 {
 		return 0, errors.Join(err, damaged)
 	}
@@ -319,6 +320,11 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 		}
 		for _, k := range ended {
 			if err := t.delete(bucketRevoked, k); err != nil {
+				return err
+			}
+		}
+		for _, k := range unfinished {
+			if err := t.delete(bucketUnfinished, k); err != nil {
 				return err
 			}
 		}

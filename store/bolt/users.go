@@ -292,24 +292,30 @@ func (s *Store) CreateUser(_ context.Context, u userpool.User) error {
 // PutUser implements userpool.Store.
 func (s *Store) PutUser(_ context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (u userpool.User, err error) {
 	err = s.update(func(t *tx) error {
-		m, err := t.find(poolID, k, t.user)
-		if err != nil {
-			return err
-		}
-		var e audit.Event
-		if u, e, err = resolve(m); err != nil {
-			return err
-		}
-		old, err := t.old(poolID, u.ID)
-		if err != nil {
-			return err
-		}
-		if err := t.putUser(old, u); err != nil {
-			return err
-		}
-		return t.record(e)
+		u, err = t.resolveUser(poolID, k, resolve)
+		return err
 	})
 	return u, err
+}
+
+// resolveUser stores the user whom resolve makes of those whom the keys find.
+func (t *tx) resolveUser(poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (userpool.User, error) {
+	m, err := t.find(poolID, k, t.user)
+	if err != nil {
+		return userpool.User{}, err
+	}
+	u, e, err := resolve(m)
+	if err != nil {
+		return u, err
+	}
+	old, err := t.old(poolID, u.ID)
+	if err != nil {
+		return userpool.User{}, err
+	}
+	if err := t.putUser(old, u); err != nil {
+		return userpool.User{}, err
+	}
+	return u, t.record(e)
 }
 
 // UpdateUser implements userpool.Store.

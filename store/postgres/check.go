@@ -57,7 +57,7 @@ SELECT current_setting('data_checksums', true) = 'off',
        current_setting('synchronous_standby_names', true) = '' AND EXISTS (SELECT 1 FROM pg_stat_replication),
        EXISTS (SELECT 1 FROM pg_class WHERE relpersistence = 'u' AND relkind IN ('r', 'p')
                AND relname IN ('meta', 'pools', 'users', 'identities', 'access', 'tickets', 'revoked', 'signing_keys',
-                               'audit', 'audit_end', 'sessions', 'pictures', 'picture_holders'))`
+                               'audit', 'audit_end', 'sessions', 'pictures', 'picture_holders', 'unfinished'))`
 
 // warn refuses tables that a crash empties, and logs what an operator should
 // know.

@@ -83,7 +83,7 @@ func TestSealed(t *testing.T) {
 	c, err := pgx.Connect(ctx, url)
 	check(t, err)
 	defer c.Close(ctx)
-	for _, table := range []string{"meta", "pools", "users", "identities", "access", "tickets", "revoked", "signing_keys", "audit", "audit_end", "codes", "counted", "sessions", "pictures", "picture_holders"} {
+	for _, table := range []string{"meta", "pools", "users", "identities", "access", "tickets", "revoked", "signing_keys", "audit", "audit_end", "codes", "counted", "sessions", "pictures", "picture_holders", "unfinished"} {
 		rows, err := c.Query(ctx, `SELECT encode(convert_to(t::text, 'UTF8'), 'escape') FROM `+table+` t`)
 		check(t, err)
 		all, err := pgx.CollectRows(rows, pgx.RowTo[string])

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 
@@ -27,10 +28,23 @@ func (s *Store) CreateUser(ctx context.Context, u userpool.User) error {
 // looks is how often PutUser looks for who has a key of the user.
 const looks = 3
 
+// step is a part of a transaction.
+type step func(context.Context, pgx.Tx) error
+
 // PutUser implements userpool.Store.
-func (s *Store) PutUser(ctx context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (u userpool.User, err error) {
+func (s *Store) PutUser(ctx context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (userpool.User, error) {
+	nothing := func(context.Context, pgx.Tx) error { return nil }
+	return s.resolveUser(ctx, poolID, k, nothing, nothing, resolve)
+}
+
+// resolveUser stores the user whom resolve makes of those whom the keys find, in
+// one transaction with what goes before it and after it.
+func (s *Store) resolveUser(ctx context.Context, poolID string, k userpool.Keys, before, after step, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (u userpool.User, err error) {
 	for range looks {
 		err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			if err := before(ctx, tx); err != nil {
+				return err
+			}
 			m, err := s.findLocked(ctx, tx, poolID, k)
 			if err != nil {
 				return err
@@ -46,6 +60,9 @@ func (s *Store) PutUser(ctx context.Context, poolID string, k userpool.Keys, res
 				}
 			}
 			if err := s.putUser(ctx, tx, old, u); err != nil {
+				return err
+			}
+			if err := after(ctx, tx); err != nil {
 				return err
 			}
 			return s.record(ctx, tx, e)
@@ -114,7 +131,7 @@ func (m locked) all() (list []*userpool.User) {
 	return list
 }
 
-// findLocked finds users and locks them.
+// findLocked finds users and locks them, and the phone, whoever has it.
 func (s *Store) findLocked(ctx context.Context, tx pgx.Tx, poolID string, k userpool.Keys) (m locked, err error) {
 	if k == (userpool.Keys{}) {
 		return m, nil
@@ -122,6 +139,10 @@ func (s *Store) findLocked(ctx context.Context, tx pgx.Tx, poolID string, k user
 	hidden := s.hidden(poolID, k)
 	var ids []string
 	var b pgx.Batch
+	if k.Phone != "" {
+		// Not unique, so no index keeps two users who are new from having it.
+		b.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(s.phone(poolID, k.Phone)))) // #nosec G115 -- any number will do
+	}
 	b.Queue(lockUsers, append(hidden, poolID)...).Query(func(r pgx.Rows) (err error) {
 		ids, err = pgx.CollectRows(r, pgx.RowTo[string])
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/ticket"
+	"app2wxapp/userpool"
 )
 
 // creation is a ticket to be stored.
@@ -153,6 +154,7 @@ func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int
 		{sweepSessions, now},
 		{sweepCodes, now},
 		{sweepCounted, 2 * countsFor.Seconds()},
+		{sweepUnfinished, now.Add(-userpool.UnfinishedRetain)},
 		{sweepEvents, idFrom(now.Add(time.Millisecond - audit.RetainFor))},
 	} {
 		tag, err := s.pool.Exec(ctx, sweep.sql, sweep.end, limit-total)

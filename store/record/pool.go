@@ -24,6 +24,8 @@ type poolRecord struct {
 	MatchPhone     bool                  `json:"match_phone,omitempty"`
 	PhoneRequired  bool                  `json:"phone_required,omitempty"`
 	AllowedApps    []string              `json:"allowed_apps,omitempty"`
+	BindWays       []userpool.Way        `json:"bind_ways,omitempty"`
+	BindOnly       bool                  `json:"bind_only,omitempty"`
 	JWTSecret      string                `json:"jwt_secret"`
 	Secrets        []userpool.PoolSecret `json:"secrets"`
 	CreatedAt      time.Time             `json:"created_at"`
@@ -37,6 +39,7 @@ func EncodePool(p userpool.Pool) ([]byte, error) {
 		SecretOptional: p.SecretOptional, TicketTTL: p.TicketTTL, PKCERequired: p.PKCERequired, Envelope: p.Envelope,
 		KeepOnReplay: p.KeepOnReplay, TokenTTL: p.TokenTTL, TokenAlg: p.TokenAlg, Signup: p.Signup,
 		MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired, AllowedApps: p.AllowedApps,
+		BindWays: p.BindWays, BindOnly: p.BindOnly,
 		JWTSecret: string(p.JWTSecret), Secrets: p.Secrets, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	})
 }
@@ -54,6 +57,7 @@ func DecodePool(id, record string) (userpool.Pool, error) {
 			SecretOptional: r.SecretOptional, TicketTTL: r.TicketTTL, PKCERequired: r.PKCERequired, Envelope: r.Envelope,
 			KeepOnReplay: r.KeepOnReplay, TokenTTL: r.TokenTTL, TokenAlg: r.TokenAlg, Signup: r.Signup,
 			MatchPhone: r.MatchPhone, PhoneRequired: r.PhoneRequired, AllowedApps: r.AllowedApps,
+			BindWays: r.BindWays, BindOnly: r.BindOnly,
 		},
 		JWTSecret: userpool.Secret(r.JWTSecret), Secrets: r.Secrets, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}, nil

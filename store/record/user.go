@@ -17,11 +17,7 @@ func EncodeUser(u userpool.User) []byte {
 		e.Text(id.OpenID)
 	}
 	e.Text(string(u.Phone))
-	p := u.Profile
-	for _, s := range []string{p.Nickname, p.AvatarURL, p.Language, p.City, p.Province, p.Country} {
-		e.Text(s)
-	}
-	e.Num(uint64(p.Gender)) // #nosec G115 -- the reader turns it back by the same conversion
+	e.profile(u.Profile)
 	e.Text(u.RegisterMethod)
 	e.Time(u.SignedUp)
 	e.Time(u.UpdatedAt)
@@ -45,11 +41,7 @@ func DecodeUser(poolID, id, record string) (userpool.User, error) {
 		}
 	}
 	u.Phone = userpool.Phone(d.Text())
-	p := &u.Profile
-	for _, s := range []*string{&p.Nickname, &p.AvatarURL, &p.Language, &p.City, &p.Province, &p.Country} {
-		*s = d.Text()
-	}
-	p.Gender = int(d.Num()) // #nosec G115 -- the writer converted it the other way
+	u.Profile = d.profile()
 	u.RegisterMethod = d.Text()
 	u.SignedUp = d.Time()
 	u.UpdatedAt = d.Time()
@@ -62,4 +54,19 @@ func DecodeUser(poolID, id, record string) (userpool.User, error) {
 		}
 	}
 	return u, d.Err
+}
+
+func (e *Encoder) profile(p userpool.Profile) {
+	for _, s := range []string{p.Nickname, p.AvatarURL, p.Language, p.City, p.Province, p.Country} {
+		e.Text(s)
+	}
+	e.Num(uint64(p.Gender)) // #nosec G115 -- the reader turns it back by the same conversion
+}
+
+func (d *Decoder) profile() (p userpool.Profile) {
+	for _, s := range []*string{&p.Nickname, &p.AvatarURL, &p.Language, &p.City, &p.Province, &p.Country} {
+		*s = d.Text()
+	}
+	p.Gender = int(d.Num()) // #nosec G115 -- the writer converted it the other way
+	return p
 }

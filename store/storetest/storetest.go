@@ -84,6 +84,11 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"SessionsEnd", testSessionsEnd},
 		{"SessionsSweep", testSessionsSweep},
 		{"RevokeToken", testRevokeToken},
+		{"Unfinished", testUnfinished},
+		{"UnfinishedRefusals", testUnfinishedRefusals},
+		{"UnfinishedFails", testUnfinishedFails},
+		{"UnfinishedRace", testUnfinishedRace},
+		{"UnfinishedSweep", testUnfinishedSweep},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -133,6 +138,7 @@ func Pool(id string) userpool.Pool {
 			Name: "示例", AppID: "wx0123456789abcdef", AppSecret: "planted-app-secret", SecretOptional: true, TicketTTL: 60 * time.Second,
 			PKCERequired: true, Envelope: true, KeepOnReplay: true, TokenTTL: time.Hour, TokenAlg: "ES256", Signup: userpool.SignupClosed,
 			MatchPhone: true, PhoneRequired: true, AllowedApps: []string{"wxaaaa"},
+			BindWays: []userpool.Way{userpool.WayWeChatPhone}, BindOnly: true,
 		},
 		JWTSecret: "planted-jwt-secret", CreatedAt: T0, UpdatedAt: T0,
 		Secrets: []userpool.PoolSecret{{ID: "s1", Hash: [32]byte{1}, CreatedAt: T0}},

@@ -1,0 +1,81 @@
+package bridge
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"app2wxapp/audit"
+	"app2wxapp/bridge/wire"
+	"app2wxapp/ticket"
+	"app2wxapp/userpool"
+)
+
+// The two answers to an unknown user of a pool with signup "bind", by the names
+// that BambooCloud has for them.
+const (
+	statusRegister = "USER_REGISTER" // may register, or bind an account
+	statusBind     = "SOCIAL_BIND"   // only an account that exists
+)
+
+// codeUnfinished is neither an error's code nor 200: there is no ticket yet.
+const codeUnfinished = 202
+
+// unfinished is the answer to a sign-in that is to be finished. It has no
+// appParameter: the app takes that for a ticket.
+type unfinished struct {
+	Code       int            `json:"code"`
+	Message    string         `json:"message"`
+	Status     string         `json:"status"`
+	StateToken string         `json:"stateToken"`
+	ExpiresIn  int            `json:"expiresIn"` // seconds
+	ExpiresAt  string         `json:"expiresAt"`
+	Ways       []userpool.Way `json:"ways"`
+}
+
+func unfinishedOf(u *userpool.UnfinishedError, r *http.Request) unfinished {
+	out := unfinished{
+		Code: codeUnfinished, Status: statusBind, Message: "请绑定已有账号",
+		StateToken: string(u.State), ExpiresIn: int(u.Life.Seconds()), ExpiresAt: wire.Stamp(u.ExpiresAt), Ways: u.Ways,
+	}
+	english := wire.English(r)
+	switch {
+	case u.MayRegister && english:
+		out.Status, out.Message = statusRegister, "bind an account or register"
+	case u.MayRegister:
+		out.Status, out.Message = statusRegister, "请绑定已有账号或注册"
+	case english:
+		out.Message = "bind an existing account"
+	}
+	return out
+}
+
+// bind answers POST /oauth/app2wxapp/ticket/:userPoolId/bind: it finishes a
+// sign-in and answers as issue does.
+func (s *Server) bind(c echo.Context) error {
+	from := wire.Addr(c)
+	ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.User, Addr: from})
+	pool, err := s.pools.Pool(ctx, c.Param("userPoolId"))
+	if err != nil {
+		return err
+	}
+	c.Set(keyPool, pool.ID)
+
+	f := ticket.Finish{Addr: from}
+	var phoneCode string
+	if err := wire.Read(c.Request(), wire.Fields{
+		"stateToken":            &f.StateToken,
+		"phoneCode":             &phoneCode,
+		"code_challenge":        &f.Challenge,
+		"code_challenge_method": &f.ChallengeMethod,
+		"state":                 &f.State,
+	}); err != nil {
+		return err
+	}
+	f.Proof = s.pools.WeChatPhone(phoneCode)
+	issued, err := s.tickets.Finish(ctx, pool, f)
+	if err != nil {
+		return err
+	}
+	return s.answerIssued(c, issued, f.State)
+}
