@@ -35,6 +35,18 @@ var stories = []story{
 		w.Post(w.target(c), c.body).Want(200)
 		return c
 	}, 400, "invalid_code"},
+	{"issue", "unknownUser", func(w *world) call {
+		return call{op: "issue", path: map[string]string{"userPoolId": w.binding().ID}, media: jsonBody, body: object(map[string]any{"code": w.code("stranger")})}
+	}, 200, ""},
+	{"bind", "register", func(w *world) call {
+		return w.bind(w.binding(), "newcomer", "13800138001")
+	}, 200, ""},
+	{"bind", "twice", func(w *world) call {
+		p := w.binding()
+		c := w.bind(p, "newcomer", "13800138001")
+		w.Post(w.target(c), c.body).Want(200)
+		return c
+	}, 400, "invalid_state_token"},
 	{"redeem", "byServer", func(w *world) call {
 		return w.redeem(map[string]any{"ticket": w.ticket(), "secret": w.pool.Secret}).with("Idempotency-Key", "6f0e0c0b-8a3d-4e61-9f7a-2f8f0d3c1a55")
 	}, 200, ""},
@@ -203,6 +215,15 @@ var stories = []story{
 		c.media, c.body = jsonBody, `{"blocked":true}`
 		return c
 	}, 200, ""},
+	{"unbindIdentity", "unknown", func(w *world) call {
+		c := w.ofUser("unbindIdentity")
+		c.path["identityId"] = "5b1e0f6c9a7d4d0f8f3f0a2b7c6d5e4f"
+		return c
+	}, 404, "identity_not_found"},
+	{"unbindIdentity", "only", func(w *world) call {
+		c := w.ofUser("unbindIdentity")
+		return w.unbinding(c)
+	}, 204, ""},
 	{"revokeUser", "everywhere", func(w *world) call { return w.ofUser("revokeUser") }, 200, ""},
 	{"listEvents", "newest", func(*world) call {
 		return admin(call{op: "listEvents", query: url.Values{"type": {"pool.created"}, "since": {"24h"}, "limit": {"1"}}})
@@ -289,6 +310,29 @@ func (w *world) issue(members map[string]any) call {
 
 func (w *world) redeem(members map[string]any) call {
 	return call{op: "redeem", path: map[string]string{"userPoolId": w.pool.ID}, media: jsonBody, body: object(members)}
+}
+
+// binding is a pool whose unknown users bind an account or register.
+func (w *world) binding() bridgetest.Pool { return w.NewPool(`"signup":"bind"`) }
+
+// bind is the end of an unknown user's sign-in.
+func (w *world) bind(p bridgetest.Pool, user, phone string) call {
+	var out struct{ StateToken string }
+	w.Issue(p, user).Want(200).Decode(&out)
+	return call{op: "bind", path: map[string]string{"userPoolId": p.ID}, media: jsonBody,
+		body: object(map[string]any{"stateToken": out.StateToken, "phoneCode": w.WeChat.PhoneCode(bridgetest.AppID, user, phone)})}
+}
+
+// unbinding is of a user's only identity.
+func (w *world) unbinding(c call) call {
+	var user struct {
+		ID         string
+		Identities []struct{ ID string }
+	}
+	w.Admin("POST", "/admin/v1/pools/"+w.pool.ID+"/users",
+		fmt.Sprintf(`{"openid":"oOfSomebodyElse%d"}`, w.Clock.Now().UnixMilli())).Want(201).Decode(&user)
+	c.path["userId"], c.path["identityId"] = user.ID, user.Identities[0].ID
+	return c
 }
 
 func (w *world) form(op string, values ...string) call {
