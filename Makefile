@@ -22,7 +22,7 @@ TESTFUZZ    ?= 5s
 HISTORYOPS  ?= 200000
 SOAKTIME    ?= 60m
 
-.PHONY: run build test lint tools fuzz crash soak mutants bench gosec vuln history
+.PHONY: run build test lint tools fuzz fuzz-target crash soak mutants bench gosec vuln history
 
 run:
 	go run . serve
@@ -74,16 +74,19 @@ history:
 	go test -race -count=1 -timeout 60m -run '^TestHistory' ./store/bolt ./store/postgres ./bridge -args -history.ops=$(HISTORYOPS)
 	go test -race -count=1 -timeout 60m -run '^TestMachine$$' ./bridge -rapid.checks=1000 -args -machine.for=30m
 
+# Two targets at a time, each with one worker.
+fuzz:
+	@git grep -o '^func Fuzz[A-Za-z]*' -- '*_test.go' | sed 's|^|./|; s|:func | |' | \
+	  while read file target; do echo "$$(dirname $$file) $$target"; done | \
+	  xargs -P 2 -L 1 sh -c '$(MAKE) --no-print-directory fuzz-target PKG=$$0 TARGET=$$1'
+
 # A run may end with the target's own deadline and nothing found, which the go
 # command reports as a failure: only a failing input is one.
-fuzz:
-	@set -e; out=$$(mktemp); trap 'rm -f "$$out"' EXIT; for pkg in $$(go list ./...); do \
-	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$target"; \
-	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg >"$$out" 2>&1 || \
-	      { grep -q 'context deadline exceeded' "$$out" && ! grep -q 'Failing input written' "$$out"; } || { cat "$$out"; exit 1; }; \
-	    tail -n 1 "$$out"; \
-	  done; done
+fuzz-target:
+	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
+	  go test -run '^$$' -fuzz '^$(TARGET)$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 1 $(PKG) >"$$out" 2>&1 || \
+	  { grep -q 'context deadline exceeded' "$$out" && ! grep -q 'Failing input written' "$$out"; } || { cat "$$out"; exit 1; }; \
+	  echo "$(PKG) $(TARGET): $$(tail -n 1 "$$out")"
 
 crash:
 	go test -race -run TestKill -timeout 60m . -args -kill.rounds=100
