@@ -5,7 +5,7 @@
 # make build   the static release binary, dist/app2wxapp
 # make gosec   the security lint alone
 # make vuln    known vulnerabilities alone, by the database in VULNDB; skipped without one
-# make fuzz    each fuzz target for FUZZTIME (default 5m, about an hour in all)
+# make fuzz    each fuzz target for FUZZTIME (default 10m: an hour in all, two at a time)
 # make history concurrent histories and the machine over HTTP, long
 # make crash   the kill -9 test, 100 rounds
 # make soak    the long forms of the crash proofs, SOAKTIME at most for each; see docs/reliability.md
@@ -17,7 +17,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOSEC       := go run github.com/securego/gosec/v2/cmd/gosec@v2.22.8
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
-FUZZTIME    ?= 5m
+FUZZTIME    ?= 10m
 TESTFUZZ    ?= 5s
 HISTORYOPS  ?= 200000
 SOAKTIME    ?= 60m
