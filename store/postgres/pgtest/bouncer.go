@@ -36,6 +36,8 @@ type Bouncer struct {
 
 // bouncerConns is how many connections to the server a database has: fewer than
 // two stores ask for.
+// two stores ask for. They are closed after an idle second, as a test may make a
+// hundred databases, which all have them of the same server.
 const bouncerConns = 20
 
 // StartBouncer starts a PgBouncer in front of the server at that URL. It ends
@@ -80,6 +82,7 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = %d
+server_idle_timeout = 1
 max_client_conn = 500
 `, to, b.port, bouncerConns), 0o600))
 	if c := b.as.Credential; c != nil {
