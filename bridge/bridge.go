@@ -106,7 +106,7 @@ func New(c Config) *Server {
 		log:     c.Log,
 		metrics: newMetrics(c.Reg, c.Version),
 	}
-	s.casdoor = casdoor.New(casdoor.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now, Limits: limits})
+	s.casdoor = casdoor.New(casdoor.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL})
 	s.oauth = oauth.New(oauth.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies), authing.New(authing.Config{
 		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,

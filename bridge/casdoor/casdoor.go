@@ -13,8 +13,6 @@
 package casdoor
 
 import (
-	"time"
-
 	"github.com/labstack/echo/v4"
 
 	"app2wxapp/audit"
@@ -24,18 +22,12 @@ import (
 	"app2wxapp/userpool"
 )
 
-// signInsPerMinute is how many sign-ins a user may have, as many as tickets may
-// be issued to one: each is a session that is stored for a month.
-const signInsPerMinute = 20
-
 // Config is what an API is made of; every field is required.
 type Config struct {
 	Pools   *userpool.Service
 	Tickets *ticket.Service // for the limit of wrong secrets
 	Tokens  *token.Service
 	Issuer  string // the server's public URL, without a slash at its end
-	Now     func() time.Time
-	Limits  *userpool.Limits // what is counted with other processes
 }
 
 // API answers the dialect's calls.
@@ -44,15 +36,12 @@ type API struct {
 	tickets *ticket.Service
 	tokens  *token.Service
 	issuer  string
-	now     func() time.Time
-	signIns *userpool.Limiter[string] // by pool and user
 }
 
 // New returns an API.
 func New(c Config) *API {
 	return &API{
-		pools: c.Pools, tickets: c.Tickets, tokens: c.Tokens, issuer: c.Issuer, now: c.Now,
-		signIns: userpool.NewSharedLimiter[string](c.Limits, "casdoor.signins", signInsPerMinute),
+		pools: c.Pools, tickets: c.Tickets, tokens: c.Tokens, issuer: c.Issuer,
 	}
 }
 

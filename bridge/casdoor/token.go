@@ -118,15 +118,13 @@ func (a *API) signIn(c echo.Context, p params) error {
 	if err != nil {
 		return err
 	}
-	now, who := a.now(), pool.ID+"/"+u.ID
-	if err := a.signIns.Check(who, now); err != nil {
+	if err := a.pools.Admit(pool, u.ID); err != nil {
 		return err
 	}
 	g, err := a.tokens.Begin(ctx, pool, u.ID, token.Beginning{Kind: token.KindCasdoor})
 	if err != nil {
 		return err
 	}
-	a.signIns.Count(who, now)
 	return a.answer(c, pool, u, g)
 }
 

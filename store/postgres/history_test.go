@@ -86,21 +86,26 @@ func TestHistoryCrashes(t *testing.T) {
 
 // Three processes race for each ticket: one of all wins.
 func TestRace(t *testing.T) {
-	const tickets, racers = 200, 8
 	url := pgtest.New(t)
-	stores := []interface {
-		load.Store
-	}{open(t, url), open(t, url), open(t, url)}
-	check(t, stores[0].CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
+	race(t, 200, []load.Store{open(t, url), open(t, url), open(t, url)})
+}
+
+// race lets eight callers at once, of all stores in turn, redeem each of so many
+// tickets: one of them wins, and it is one login.
+func race(t *testing.T, tickets int, stores []load.Store) {
+	t.Helper()
+	const racers = 8
+	at := func(i int) load.Store { return stores[i%len(stores)] }
+	check(t, at(0).CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
 	together(tickets, func(i int) {
-		err := stores[i%3].CreateUser(ctx, userpool.User{PoolID: "p", ID: name(i), SignedUp: t0, UpdatedAt: t0})
-		if err := errors.Join(err, stores[i%3].CreateTicket(ctx, newTicket(name(i), i), t0)); err != nil {
+		err := at(i).CreateUser(ctx, userpool.User{PoolID: "p", ID: name(i), SignedUp: t0, UpdatedAt: t0})
+		if err := errors.Join(err, at(i).CreateTicket(ctx, newTicket(name(i), i), t0)); err != nil {
 			t.Error(err)
 		}
 	})
-	var won [tickets]atomic.Int32
+	won := make([]atomic.Int32, tickets)
 	together(tickets*racers, func(i int) {
-		_, err := stores[i%3].RedeemTicket(ctx, attempt(newTicket("", i%tickets), name(i)))
+		_, err := at(i).RedeemTicket(ctx, attempt(newTicket("", i%tickets), name(i)))
 		if err == nil {
 			won[i%tickets].Add(1)
 		} else if !errors.Is(err, ticket.ErrRedeemed) {
@@ -111,7 +116,7 @@ func TestRace(t *testing.T) {
 		if n := won[i].Load(); n != 1 {
 			t.Errorf("ticket %d was redeemed %d times", i, n)
 		}
-		u, err := stores[0].User(ctx, "p", name(i))
+		u, err := at(i).User(ctx, "p", name(i))
 		check(t, err)
 		if u.Logins.Count != 1 {
 			t.Errorf("user %d has %d logins, want 1", i, u.Logins.Count)

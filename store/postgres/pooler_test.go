@@ -3,19 +3,14 @@
 package postgres_test
 
 import (
-	"errors"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/store/postgres/pgtest"
 	"app2wxapp/store/storetest"
 	"app2wxapp/store/storetest/load"
-	"app2wxapp/ticket"
 	"app2wxapp/ticket/history"
-	"app2wxapp/userpool"
 )
 
 // The contract holds through a PgBouncer in transaction mode.
@@ -33,29 +28,7 @@ func TestPgBouncer(t *testing.T) {
 	url := b.URL(t, database)
 	stores := []load.Store{open(t, url), open(t, url), open(t, url)}
 
-	const tickets, racers = 100, 8
-	check(t, stores[0].CreatePool(ctx, storetest.Pool("p"), audit.Event{}))
-	together(tickets, func(i int) {
-		err := stores[i%3].CreateUser(ctx, userpool.User{PoolID: "p", ID: name(i), SignedUp: t0, UpdatedAt: t0})
-		if err := errors.Join(err, stores[i%3].CreateTicket(ctx, newTicket(name(i), i), t0)); err != nil {
-			t.Error(err)
-		}
-	})
-	var won [tickets]atomic.Int32
-	together(tickets*racers, func(i int) {
-		_, err := stores[i%3].RedeemTicket(ctx, attempt(newTicket("", i%tickets), name(i)))
-		if err == nil {
-			won[i%tickets].Add(1)
-		} else if !errors.Is(err, ticket.ErrRedeemed) {
-			t.Error(err)
-		}
-	})
-	for i := range won {
-		if n := won[i].Load(); n != 1 {
-			t.Errorf("ticket %d was redeemed %d times", i, n)
-		}
-	}
-
+	race(t, 100, stores)
 	load.History(t, *historyOps/4, stores...)
 	kills := 0
 	stop := disturb(300*time.Millisecond, func() {

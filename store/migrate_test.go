@@ -1,0 +1,286 @@
+//go:build linux
+
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"app2wxapp/audit"
+	"app2wxapp/store"
+	"app2wxapp/store/move"
+	"app2wxapp/userpool"
+)
+
+func TestMigrate(t *testing.T) {
+	eachWay(t, func(t *testing.T, from, to string) {
+		a, b := config(from, 1), config(to, 2)
+		s := open(t, a)
+		want := populate(t, s, 12)
+		check(t, s.Close())
+		before := content(t, a)
+
+		sums := must[map[move.Kind]move.Sum](t)(store.Migrate(ctx, a, b, silently))
+		for kind, n := range map[move.Kind]int{move.Pools: 3, move.Users: 36, move.Tickets: 3, move.Revoked: 1, move.Sessions: 2, move.Pictures: 2, move.Holders: 2, move.SigningKeys: 2, move.Events: 5, move.EventsEnd: 1} {
+			if sums[kind].Count != n {
+				t.Errorf("moved %d %s, want %d", sums[kind].Count, kind, n)
+			}
+		}
+		if content(t, a) != before {
+			t.Error("the source was changed")
+		}
+		s = open(t, b)
+		verify(t, s, want)
+		verifySpent(t, s, want)
+		events, _, err := s.Events(ctx, audit.Query{Type: audit.StoreMigrated, Limit: 10})
+		if err != nil || len(events) != 1 || strings.Contains(fmt.Sprint(events[0].Detail), "postgres@") || !strings.Contains(fmt.Sprint(events[0].Detail), "://") && !strings.Contains(fmt.Sprint(events[0].Detail), "bolt:") {
+			t.Errorf("event: %+v, %v", events, err)
+		}
+		check(t, s.Close())
+
+		// Nothing is ever written over a store.
+		if _, err := store.Migrate(ctx, a, b, silently); err == nil || !strings.Contains(err.Error(), "nothing is ever written over it") {
+			t.Errorf("migrated again: %v, want a refusal", err)
+		}
+		check(t, must[store.Store](t)(store.Open(config(to, 2))).Close())
+	})
+}
+
+// content is what a source has: a file's bytes; a database's records.
+func content(t testing.TB, c store.Config) string {
+	t.Helper()
+	if path, err := store.Path(c.URL); err == nil {
+		b, err := os.ReadFile(path)
+		check(t, err)
+		return fmt.Sprintf("%x", sha256.Sum256(b))
+	}
+	return dump(t, c.URL)
+}
+
+// interrupted is a destination that fails when it has done so many steps.
+type interrupted struct {
+	move.Destination
+	left *int
+}
+
+var errInterrupted = errors.New("planted interruption")
+
+func (d interrupted) step(do func() error) error {
+	*d.left--
+	switch {
+	case *d.left < 0:
+		return errors.New("a step after the interruption")
+	case *d.left > 0:
+		return do()
+	}
+	return errors.Join(do(), errInterrupted)
+}
+
+func (d interrupted) Begin(ctx context.Context, origin string) (at move.Place, err error) {
+	return at, d.step(func() error { at, err = d.Destination.Begin(ctx, origin); return err })
+}
+
+func (d interrupted) Write(ctx context.Context, k move.Kind, r []move.Record, at move.Place) error {
+	return d.step(func() error { return d.Destination.Write(ctx, k, r, at) })
+}
+
+func (d interrupted) Index(ctx context.Context) error {
+	return d.step(func() error { return d.Destination.Index(ctx) })
+}
+
+func (d interrupted) Finish(ctx context.Context, e audit.Event) error {
+	return d.step(func() error { return d.Destination.Finish(ctx, e) })
+}
+
+// small reads small pages.
+type small struct{ move.Source }
+
+func (s small) Read(ctx context.Context, k move.Kind, after string, limit int) ([]move.Record, error) {
+	limit = min(limit, 2)
+	if k == move.Users {
+		limit = 6
+	}
+	return s.Source.Read(ctx, k, after, limit)
+}
+
+// Wherever a move is interrupted, the next call goes on; until the end nothing
+// can be opened; and nothing is there twice.
+func TestMigrateInterrupted(t *testing.T) {
+	for _, way := range [][2]string{{"bolt", "postgres"}, {"postgres", "bolt"}} {
+		t.Run(way[0]+" to "+way[1], func(t *testing.T) {
+			a := config(places[way[0]](t), 1)
+			s := open(t, a)
+			want := populate(t, s, 5)
+			check(t, s.Close())
+			for n := 1; ; n++ {
+				b := config(places[way[1]](t), 2)
+				left := n
+				err := runOnce(a, b, func(d move.Destination) move.Destination { return interrupted{d, &left} })
+				if err == nil {
+					if n < 16 {
+						t.Errorf("only %d steps", n-1)
+					}
+					return
+				}
+				wantErr(t, fmt.Sprint("step ", n), err, errInterrupted)
+				if !finished(t, b) {
+					if store.Remote(b.URL) {
+						if _, err := store.Open(b); err == nil || !strings.Contains(err.Error(), "not complete") {
+							t.Fatalf("step %d: opened half made: %v", n, err)
+						}
+					}
+					check(t, runOnce(a, b, func(d move.Destination) move.Destination { return d }))
+				}
+				s := open(t, b)
+				verify(t, s, want)
+				verifySpent(t, s, want)
+				check(t, s.Close())
+				if t.Failed() {
+					t.Fatalf("after an interruption at step %d", n)
+				}
+			}
+		})
+	}
+}
+
+// finished tells whether there is a store that opens.
+func finished(t testing.TB, c store.Config) bool {
+	t.Helper()
+	if path, err := store.Path(c.URL); err == nil {
+		_, err := os.Stat(path)
+		return err == nil
+	}
+	c.Reg = prometheus.NewRegistry()
+	s, err := store.Open(c)
+	if err != nil {
+		return false
+	}
+	check(t, s.Close())
+	return true
+}
+
+// runOnce is Migrate in small steps.
+func runOnce(a, b store.Config, wrap func(move.Destination) move.Destination) error {
+	from, err := store.OpenSource(ctx, a)
+	if err != nil {
+		return err
+	}
+	to, err := store.OpenDestination(ctx, b)
+	if err != nil {
+		return errors.Join(err, from.Close())
+	}
+	_, err = move.Run(ctx, small{from}, wrap(to), func() audit.Event {
+		return audit.Event{At: later, Type: audit.StoreMigrated, By: audit.Actor{Role: audit.Program}}
+	}, silently)
+	return errors.Join(err, to.Close(), from.Close())
+}
+
+// altering is a destination that stores something else of one kind.
+type altering struct {
+	move.Destination
+	kind  move.Kind
+	alter func([]move.Record) []move.Record
+}
+
+func (d altering) Write(ctx context.Context, k move.Kind, r []move.Record, at move.Place) error {
+	if k == d.kind {
+		r = d.alter(r)
+	}
+	return d.Destination.Write(ctx, k, r, at)
+}
+
+// The verification at the end notices a record that is missing, and one that
+// differs in a bit, of each kind; then there is no store.
+func TestMigrateVerifies(t *testing.T) {
+	a := config(places["bolt"](t), 1)
+	s := open(t, a)
+	populate(t, s, 5)
+	check(t, s.Close())
+	missing := func(r []move.Record) []move.Record { return r[1:] }
+	altered := func(r []move.Record) []move.Record {
+		value := []byte(r[0].Value)
+		if i := bytes.Index(value, []byte("wx1")); i >= 0 {
+			value[i] = 'W' // an AppID, in users and tickets
+		} else if i := bytes.LastIndexAny(value, "123456789"); i >= 0 {
+			value[i]--
+		}
+		return append([]move.Record{{Key: r[0].Key, Value: string(value)}}, r[1:]...)
+	}
+	for to := range places {
+		for _, k := range move.Kinds() {
+			for name, alter := range map[string]func([]move.Record) []move.Record{"missing": missing, "altered": altered} {
+				if k == move.Revoked && name == "altered" {
+					continue // it has no value
+				}
+				b := config(places[to](t), 2)
+				err := runOnce(a, b, func(d move.Destination) move.Destination { return altering{d, k, alter} })
+				if k == move.Pictures && name == "missing" && err != nil {
+					err = move.ErrDiffers // its holder is noticed before
+				}
+				wantErr(t, fmt.Sprintf("%s: one of %s %s", to, k, name), err, move.ErrDiffers)
+				if finished(t, b) {
+					t.Errorf("%s: one of %s %s: there is a store", to, k, name)
+				}
+			}
+		}
+	}
+}
+
+// A source that went on after an interruption is not what was moved.
+func TestMigrateSourceChanged(t *testing.T) {
+	a, b := config(places["bolt"](t), 1), config(places["bolt"](t), 2)
+	s := open(t, a)
+	populate(t, s, 5)
+	check(t, s.Close())
+	left := 8
+	wantErr(t, "interrupted", runOnce(a, b, func(d move.Destination) move.Destination { return interrupted{d, &left} }), errInterrupted)
+	s = open(t, a)
+	must[userpool.User](t)(s.UpdateUser(ctx, "a", "u000", func(u *userpool.User) (audit.Event, error) { u.Blocked = true; return audit.Event{}, nil }))
+	check(t, s.Close())
+	err := runOnce(a, b, func(d move.Destination) move.Destination { return d })
+	wantErr(t, "source changed", err, move.ErrDiffers)
+}
+
+// Refused in words, and nothing is made.
+func TestMigrateRefuses(t *testing.T) {
+	eachWay(t, func(t *testing.T, from, to string) {
+		a, b := config(from, 1), config(to, 2)
+		s := open(t, a)
+		populate(t, s, 5)
+		refused := func(what string, from, to store.Config, want string) {
+			t.Helper()
+			if _, err := store.Migrate(ctx, from, to, silently); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want a refusal with %q", what, err, want)
+			}
+		}
+		refused("a server has the source open", a, b, "stop")
+		check(t, s.Close())
+		refused("wrong key of the source", config(from, 3), b, "the encryption key is not this store's")
+
+		// Half of another store is there.
+		other := config(places["bolt"](t), 1)
+		s = open(t, other)
+		populate(t, s, 5)
+		check(t, s.Close())
+		left := 3
+		wantErr(t, "interrupted", runOnce(other, b, func(d move.Destination) move.Destination { return interrupted{d, &left} }), errInterrupted)
+		refused("a part of another store", a, b, "a part of another store")
+		refused("wrong key of the destination", other, config(to, 3), "the encryption key is not this store's")
+		must[map[move.Kind]move.Sum](t)(store.Migrate(ctx, other, b, silently))
+		refused("a store", a, b, "nothing is ever written over it")
+
+		s = open(t, b)
+		if store.Remote(to) {
+			refused("a server has the destination open", a, b, "stop")
+		}
+		check(t, s.Close())
+	})
+}
