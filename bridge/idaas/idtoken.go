@@ -95,12 +95,12 @@ func (a *API) UserInfo(c echo.Context) error {
 		raw = ""
 	}
 	claims, err := a.tokens.Verify(ctx, strings.TrimSpace(raw), token.KindIDaaS)
-	if err != nil {
-		return err
+	var u userpool.User
+	if err == nil {
+		c.Set(wire.KeyPool, claims.PoolID)
+		u, err = a.pools.User(ctx, claims.PoolID, claims.UserID)
 	}
-	c.Set(wire.KeyPool, claims.PoolID)
-	u, err := a.pools.User(ctx, claims.PoolID, claims.UserID)
-	if errors.Is(err, userpool.ErrUserNotFound) {
+	if errors.Is(err, userpool.ErrUserNotFound) || errors.Is(err, userpool.ErrBlocked) {
 		err = token.ErrInvalid
 	}
 	if err != nil {

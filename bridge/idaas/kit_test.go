@@ -85,18 +85,23 @@ func userInfo(b *bridgetest.Bridge, token string) bridgetest.Response {
 	return b.Do("GET", b.URL+infoPath, "", "Authorization: Bearer "+token)
 }
 
-// claims returns the payload of a JWT.
-func claims(t testing.TB, raw string) (c map[string]any) {
+// payload returns that of a JWT.
+func payload(t testing.TB, raw string) string {
 	t.Helper()
 	part := strings.Split(raw, ".")
 	if len(part) != 3 {
 		t.Fatalf("not a JWT: %q", raw)
 	}
 	b, err := base64.RawURLEncoding.DecodeString(part[1])
-	if err == nil {
-		err = json.Unmarshal(b, &c)
-	}
 	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func claims(t testing.TB, raw string) (c map[string]any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(payload(t, raw)), &c); err != nil {
 		t.Fatal(err)
 	}
 	return c
