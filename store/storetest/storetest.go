@@ -78,6 +78,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"SessionsRefusals", testSessionsRefusals},
 		{"SessionsReuse", testSessionsReuse},
 		{"SessionsRace", testSessionsRace},
+		{"SessionsGrace", testSessionsGrace},
 		{"SessionsOfUsers", testSessionsOfUsers},
 		{"SessionsOfReplay", testSessionsOfReplay},
 		{"SessionsOfReplayRace", testSessionsOfReplayRace},
