@@ -37,12 +37,14 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	for name, v := range map[string]any{
 		"secret": s, "phone": p, "pointer to secret": &s, "pointer to phone": &p, "struct": both, "pointer": &both,
 		"slice": []inside{both}, "map": map[string]inside{"key": both}, "any": []any{s, p},
-		"pool":  userpool.Pool{Settings: userpool.Settings{AppSecret: s}, JWTSecret: s},
-		"user":  &userpool.User{Phone: p},
-		"keys":  userpool.Keys{Phone: p},
-		"app":   userpool.App{Secret: s},
-		"new":   userpool.NewPool{JWTSecret: s, Settings: userpool.Settings{AppSecret: s}},
-		"match": userpool.Matches{ByPhone: []userpool.User{{Phone: p}}},
+		"pool":    userpool.Pool{Settings: userpool.Settings{AppSecret: s}, JWTSecret: s},
+		"user":    &userpool.User{Phone: p},
+		"keys":    userpool.Keys{Phone: p},
+		"app":     userpool.App{Secret: s},
+		"new":     userpool.NewPool{JWTSecret: s, Settings: userpool.Settings{AppSecret: s}},
+		"message": userpool.Message{To: "+86" + number, Code: plain, Purpose: "bind"},
+		"to send": []*userpool.Message{{To: "+86" + number, Code: plain}},
+		"match":   userpool.Matches{ByPhone: []userpool.User{{Phone: p}}},
 	} {
 		for _, verb := range strings.Fields("%v %+v %#v %s %q %x %X %d %t %c %U %o %e %10s %-30v %.3s") {
 			hide(t, name+" by "+verb, fmt.Sprintf(verb, v), plain, number, middle)

@@ -52,6 +52,7 @@ var table = []struct {
 	{userpool.ErrStateInvalid, Problem{Status: 400, Code: 4003, Slug: "invalid_state_token", ZH: "stateToken 无效或已使用，请重新调用 wx.login", EN: "the state token is invalid or used; call wx.login again"}},
 	{userpool.ErrStateExpired, Problem{Status: 400, Code: 4004, Slug: "state_token_expired", ZH: "stateToken 已过期，请重新调用 wx.login", EN: "the state token has expired; call wx.login again"}},
 	{userpool.ErrTooManyTries, Problem{Status: 400, Code: 4005, Slug: "too_many_tries", ZH: "失败次数过多，请重新调用 wx.login", EN: "too many failures; call wx.login again"}},
+	{userpool.ErrRecipientRefused, Problem{Status: 400, Code: 4006, Slug: "recipient_refused", ZH: "无法向该手机号或邮箱发送验证码，请核对", EN: "no code can be sent to this number or address; check it"}},
 	{userpool.ErrSecretRequired, Problem{Status: 401, Code: 4010, Slug: "secret_required", ZH: "该用户池要求密钥（请求体的 secret），请由应用服务器换取", EN: "this user pool demands its secret (secret in the body); redeem from your server"}},
 	{userpool.ErrSecretWrong, Problem{Status: 401, Code: 4011, Slug: "invalid_secret", ZH: "用户池密钥不正确", EN: "the user pool secret is wrong"}},
 	{userpool.ErrBlocked, Problem{Status: 403, Code: 2005, Slug: "user_blocked", ZH: "该用户已被锁定", EN: "this user is blocked"}},
@@ -61,6 +62,7 @@ var table = []struct {
 	{userpool.ErrPhoneRequired, Problem{Status: 403, Code: 4034, Slug: "phone_required", ZH: "该用户池要求手机号，请带 phoneCode 重试", EN: "this user pool requires a phone number; send phoneCode"}},
 	{userpool.ErrAccountNotFound, Problem{Status: 403, Code: 4035, Slug: "account_not_found", ZH: "没有这个手机号的账号，而该用户池不允许注册", EN: "there is no account with this phone, and this user pool lets nobody register"}},
 	{userpool.ErrWayClosed, Problem{Status: 403, Code: 4036, Slug: "way_not_allowed", ZH: "该用户池没有开启这种绑定方式，见 ways", EN: "this user pool does not allow this way to bind; see ways"}},
+	{userpool.ErrNoSender, Problem{Status: 403, Code: 4037, Slug: "no_sender", ZH: "该用户池没有配置这种验证码的发送方式", EN: "this user pool has nothing to send such codes by"}},
 	{userpool.ErrPoolNotFound, Problem{Status: 404, Code: 2224, Slug: "pool_not_found", ZH: "用户池不存在", EN: "there is no such user pool"}},
 	{userpool.ErrUserNotFound, Problem{Status: 404, Code: 2004, Slug: "user_not_found", ZH: "用户不存在", EN: "there is no such user"}},
 	{userpool.ErrSecretNotFound, Problem{Status: 404, Code: 4041, Slug: "secret_not_found", ZH: "没有这个密钥", EN: "there is no such secret"}},
@@ -71,6 +73,8 @@ var table = []struct {
 	{userpool.ErrIdentityTaken, Problem{Status: 409, Code: 4092, Slug: "identity_taken", ZH: "该账号已绑定其他微信用户", EN: "this account is bound to another WeChat user"}},
 	{userpool.ErrAccountUnclear, Problem{Status: 409, Code: 4093, Slug: "account_unclear", ZH: "有多个账号使用该手机号，请联系运维人员合并", EN: "more than one account has this phone; ask the operator to merge them"}},
 	{userpool.ErrRateLimited, Problem{Status: 429, Code: 4290, Slug: "rate_limited", ZH: "尝试过于频繁，请稍后再试", EN: "too many attempts; try again later", RetryAfter: time.Second}},
+	{userpool.ErrSendLimited, Problem{Status: 429, Code: 4291, Slug: "send_limited", ZH: "该手机号或邮箱收到的验证码过多，请稍后再试", EN: "no more codes go to this number or address for now; try again later", RetryAfter: time.Minute}},
+	{userpool.ErrSendFailed, Problem{Status: 502, Code: 5021, Slug: "send_failed", ZH: "验证码发送失败，请稍后再试", EN: "the code could not be sent; try again"}},
 	{userpool.ErrWeChatQuota, Problem{Status: 502, Code: 5020, Slug: "wechat_unavailable", ZH: "微信暂时不可用，请重新调用 wx.login 后再试", EN: "WeChat does not answer; call wx.login again and retry", RetryAfter: time.Minute}},
 	{userpool.ErrWeChatUnavailable, Problem{Status: 502, Code: 5020, Slug: "wechat_unavailable", ZH: "微信暂时不可用，请重新调用 wx.login 后再试", EN: "WeChat does not answer; call wx.login again and retry"}},
 	{userpool.ErrUnavailable, Problem{Status: 503, Code: 5030, Slug: "unavailable", ZH: "服务暂时不可用，请稍后再试", EN: "temporarily unavailable; try again", RetryAfter: time.Second}},
@@ -86,6 +90,9 @@ func ProblemOf(err error) Problem {
 			p := row.Problem
 			if limit := (*userpool.RateLimitError)(nil); errors.As(err, &limit) {
 				p.RetryAfter = limit.RetryAfter
+			}
+			if sent := (*userpool.SendError)(nil); errors.As(err, &sent) && sent.RetryAfter > 0 {
+				p.RetryAfter = sent.RetryAfter
 			}
 			return p
 		}

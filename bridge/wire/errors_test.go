@@ -29,6 +29,7 @@ func TestProblemOf(t *testing.T) {
 		{ticket.ErrVerifier, 400, 4001, "invalid_ticket"},
 		{ticket.ErrRedeemed, 400, 4001, "invalid_ticket"},
 		{userpool.ErrCode, 400, 4002, "invalid_code"},
+		{&userpool.SendError{Means: userpool.ErrRecipientRefused}, 400, 4006, "recipient_refused"},
 		{userpool.ErrSecretRequired, 401, 4010, "secret_required"},
 		{userpool.ErrSecretWrong, 401, 4011, "invalid_secret"},
 		{userpool.ErrBlocked, 403, 2005, "user_blocked"},
@@ -36,6 +37,7 @@ func TestProblemOf(t *testing.T) {
 		{userpool.ErrWeChatRisk, 403, 4032, "wechat_risk"},
 		{userpool.ErrAppNotAllowed, 403, 4033, "app_not_allowed"},
 		{userpool.ErrPhoneRequired, 403, 4034, "phone_required"},
+		{userpool.ErrNoSender, 403, 4037, "no_sender"},
 		{userpool.ErrPoolNotFound, 404, 2224, "pool_not_found"},
 		{userpool.ErrUserNotFound, 404, 2004, "user_not_found"},
 		{userpool.ErrSecretNotFound, 404, 4041, "secret_not_found"},
@@ -43,6 +45,9 @@ func TestProblemOf(t *testing.T) {
 		{userpool.ErrUserExists, 409, 2026, "user_exists"},
 		{userpool.ErrSecretLimit, 409, 4091, "secret_limit"},
 		{&userpool.RateLimitError{RetryAfter: time.Minute}, 429, 4290, "rate_limited"},
+		{&userpool.SendError{Means: userpool.ErrSendLimited}, 429, 4291, "send_limited"},
+		{&userpool.SendError{Means: userpool.ErrSendFailed}, 502, 5021, "send_failed"},
+		{&userpool.SendError{Means: userpool.ErrSenderSetup}, 502, 5021, "send_failed"},
 		{userpool.ErrWeChatSetup, 500, 1000, "server_error"},
 		{userpool.ErrWeChatUnavailable, 502, 5020, "wechat_unavailable"},
 		{userpool.ErrUnavailable, 503, 5030, "unavailable"},
@@ -65,6 +70,11 @@ func TestRetryAfter(t *testing.T) {
 		if got := h.Get("Retry-After"); got != want {
 			t.Errorf("for %v: %q, want %q", wait, got, want)
 		}
+	}
+	h := http.Header{}
+	wire.ProblemOf(&userpool.SendError{Means: userpool.ErrSendLimited, RetryAfter: time.Hour}).SetRetryAfter(h)
+	if got := h.Get("Retry-After"); got != "3600" {
+		t.Errorf("for an hour of a provider: %q", got)
 	}
 }
 
