@@ -421,6 +421,7 @@ func TestPoolCommands(t *testing.T) {
 		{[]string{"set", "moved", "secretRequired=", "allowedApps="}, "any app may launch"},
 		{[]string{"set", "moved", "signup=bind", "bindWays=wechatPhone", "bindRegister=false"}, "wechatPhone"},
 		{[]string{"set", "moved", "bindWays=pigeon"}, "bindWays[0]"},
+		{[]string{"set", "moved", "loginWays=wechatPhone", "sessionTokenTTL=7200", "sessionTokenSliding=true"}, "7200"},
 		{[]string{"set", "moved", "ticketTTL=5"}, "ticketTTL"},
 		{[]string{"set", "moved", "ticketTTL=soon"}, "whole number"},
 		{[]string{"set", "moved", "secretRequird=false"}, "secretRequird"},

@@ -101,7 +101,9 @@ func TestLoginByPhone(t *testing.T) {
 	imported(b, p, "known", "13800138000")
 	imported(b, p, "twin1", "13800138002")
 	imported(b, p, "twin2", "13800138002")
-	by := func(phone string) bridgetest.Response { return call(b, p, phonePath, phoneCodeAs(b, "alice", phone, "code")) }
+	by := func(phone string) bridgetest.Response {
+		return call(b, p, phonePath, phoneCodeAs(b, "alice", phone, "code"))
+	}
 	wantDenied(t, "before the pool lets it", by("13800138000"))
 	if n := b.WeChat.Count(sandbox.Phone); n != 0 {
 		t.Errorf("WeChat was asked %d times", n)

@@ -140,6 +140,7 @@ func Pool(id string) userpool.Pool {
 			PKCERequired: true, Envelope: true, KeepOnReplay: true, TokenTTL: time.Hour, TokenAlg: "ES256", Signup: userpool.SignupClosed,
 			MatchPhone: true, PhoneRequired: true, AllowedApps: []string{"wxaaaa"},
 			BindWays: []userpool.Way{userpool.WayWeChatPhone}, BindOnly: true,
+			LoginWays: []userpool.Way{userpool.WayWeChatPhone}, SessionTokenTTL: time.Hour, SessionTokenSliding: true,
 		},
 		JWTSecret: "planted-jwt-secret", CreatedAt: T0, UpdatedAt: T0,
 		Secrets: []userpool.PoolSecret{{ID: "s1", Hash: [32]byte{1}, CreatedAt: T0}},
