@@ -74,6 +74,7 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"tokenAlg", s.Alg() == to.Alg()}, {"signup", s.Signup == to.Signup}, {"matchPhone", s.MatchPhone == to.MatchPhone},
 		{"phoneRequired", s.PhoneRequired == to.PhoneRequired}, {"allowedApps", slices.Equal(s.AllowedApps, to.AllowedApps)},
 		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
+		{"captcha", s.NoCaptcha == to.NoCaptcha},
 	} {
 		if !of.same {
 			names = append(names, of.name)

@@ -96,6 +96,10 @@ type Settings struct {
 	// empty for WayWeChatPhone, and that nobody can register so.
 	BindWays []Way
 	BindOnly bool
+
+	// NoCaptcha lets codes be sent to whoever asks, where a client that knows
+	// captchas could be asked for one.
+	NoCaptcha bool
 }
 
 // Pool is a tenant.

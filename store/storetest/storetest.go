@@ -138,7 +138,7 @@ func Pool(id string) userpool.Pool {
 			Name: "示例", AppID: "wx0123456789abcdef", AppSecret: "planted-app-secret", SecretOptional: true, TicketTTL: 60 * time.Second,
 			PKCERequired: true, Envelope: true, KeepOnReplay: true, TokenTTL: time.Hour, TokenAlg: "ES256", Signup: userpool.SignupClosed,
 			MatchPhone: true, PhoneRequired: true, AllowedApps: []string{"wxaaaa"},
-			BindWays: []userpool.Way{userpool.WayWeChatPhone}, BindOnly: true,
+			BindWays: []userpool.Way{userpool.WayWeChatPhone}, BindOnly: true, NoCaptcha: true,
 		},
 		JWTSecret: "planted-jwt-secret", CreatedAt: T0, UpdatedAt: T0,
 		Secrets: []userpool.PoolSecret{{ID: "s1", Hash: [32]byte{1}, CreatedAt: T0}},
