@@ -34,6 +34,7 @@ type pool struct {
 	LoginWays      []string `json:"loginWays"`
 	SessionTTL     int      `json:"sessionTokenTTL"`
 	SessionSliding bool     `json:"sessionTokenSliding"`
+	Captcha        string   `json:"captcha"`
 	Secrets        []struct {
 		ID         string  `json:"id"`
 		CreatedAt  string  `json:"createdAt"`
@@ -54,7 +55,7 @@ appSecret 请用这种方式，因为命令行会被本机其他用户看到。
   tokenTTL=SECONDS  tokenAlg=HS256|RS256|ES256|EdDSA  signup=open|closed|bind
   matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…
   bindWays=wechatPhone  bindRegister=true|false  loginWays=wechatPhone
-  sessionTokenTTL=300..31536000  sessionTokenSliding=true|false`
+  sessionTokenTTL=300..31536000  sessionTokenSliding=true|false  captcha=on|off`
 
 func poolCommand() *cobra.Command {
 	c := &cobra.Command{Use: "pool", Short: "Create and change user pools of a running server / 管理用户池"}
@@ -210,7 +211,7 @@ func printPool(w io.Writer, p pool) {
 		{"allowedApps", strings.Join(p.AllowedApps, ",")},
 		{"bindWays", strings.Join(p.BindWays, ",")}, {"bindRegister", strconv.FormatBool(p.BindRegister)},
 		{"loginWays", strings.Join(p.LoginWays, ",")}, {"sessionTokenTTL", strconv.Itoa(p.SessionTTL)}, {"sessionTokenSliding", strconv.FormatBool(p.SessionSliding)},
-		{"createdAt", p.CreatedAt}, {"updatedAt", p.UpdatedAt},
+		{"captcha", p.Captcha}, {"createdAt", p.CreatedAt}, {"updatedAt", p.UpdatedAt},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}

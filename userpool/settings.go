@@ -59,7 +59,7 @@ func (s Settings) Validate() error {
 	}{{"bindWays", s.BindWays}, {"loginWays", s.LoginWays}} {
 		for i, w := range of.ways {
 			if !slices.Contains(ways, w) || slices.Contains(of.ways[:i], w) {
-				return Invalid(fmt.Sprintf("%s[%d]", of.name, i), `must be "wechatPhone", once`, `必须为 "wechatPhone"，不能重复`)
+				return Invalid(fmt.Sprintf("%s[%d]", of.name, i), `must be "wechatPhone", "smsCode" or "emailCode", each once`, `必须为 "wechatPhone"、"smsCode" 或 "emailCode"，不能重复`)
 			}
 		}
 	}
@@ -86,6 +86,7 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
 		{"loginWays", slices.Equal(s.LoginWays, to.LoginWays)}, {"sessionTokenTTL", s.SessionTokenLife() == to.SessionTokenLife()},
 		{"sessionTokenSliding", s.SessionTokenSliding == to.SessionTokenSliding},
+		{"captcha", s.NoCaptcha == to.NoCaptcha},
 	} {
 		if !of.same {
 			names = append(names, of.name)

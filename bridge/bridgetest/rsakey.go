@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"sync"
+	"time"
 
 	"app2wxapp/token"
 )
@@ -24,7 +25,7 @@ func (b *Bridge) PutRSAKey() {
 	b.t.Helper()
 	der, err := rsaKey()
 	if err == nil {
-		_, err = b.Store.AddFirstSigningKey(b.t.Context(), token.Key{ID: "rsa", Alg: "RS256", Private: der, CreatedAt: b.Clock.Now()})
+		_, err = b.Store.AddFirstSigningKey(b.t.Context(), token.Key{ID: "rsa", Alg: "RS256", Private: der, CreatedAt: b.Clock.Now().Add(-time.Hour)}) // the oldest
 	}
 	if err != nil {
 		b.t.Fatal(err)

@@ -29,6 +29,7 @@ type poolRecord struct {
 	LoginWays      []userpool.Way        `json:"login_ways,omitempty"`
 	SessionTTL     time.Duration         `json:"session_token_ttl,omitempty"`
 	SessionSliding bool                  `json:"session_token_sliding,omitempty"`
+	NoCaptcha      bool                  `json:"no_captcha,omitempty"`
 	JWTSecret      string                `json:"jwt_secret"`
 	Secrets        []userpool.PoolSecret `json:"secrets"`
 	CreatedAt      time.Time             `json:"created_at"`
@@ -43,7 +44,7 @@ func EncodePool(p userpool.Pool) ([]byte, error) {
 		KeepOnReplay: p.KeepOnReplay, TokenTTL: p.TokenTTL, TokenAlg: p.TokenAlg, Signup: p.Signup,
 		MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired, AllowedApps: p.AllowedApps,
 		BindWays: p.BindWays, BindOnly: p.BindOnly, LoginWays: p.LoginWays,
-		SessionTTL: p.SessionTokenTTL, SessionSliding: p.SessionTokenSliding,
+		SessionTTL: p.SessionTokenTTL, SessionSliding: p.SessionTokenSliding, NoCaptcha: p.NoCaptcha,
 		JWTSecret: string(p.JWTSecret), Secrets: p.Secrets, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	})
 }
@@ -62,7 +63,7 @@ func DecodePool(id, record string) (userpool.Pool, error) {
 			KeepOnReplay: r.KeepOnReplay, TokenTTL: r.TokenTTL, TokenAlg: r.TokenAlg, Signup: r.Signup,
 			MatchPhone: r.MatchPhone, PhoneRequired: r.PhoneRequired, AllowedApps: r.AllowedApps,
 			BindWays: r.BindWays, BindOnly: r.BindOnly, LoginWays: r.LoginWays,
-			SessionTokenTTL: r.SessionTTL, SessionTokenSliding: r.SessionSliding,
+			SessionTokenTTL: r.SessionTTL, SessionTokenSliding: r.SessionSliding, NoCaptcha: r.NoCaptcha,
 		},
 		JWTSecret: userpool.Secret(r.JWTSecret), Secrets: r.Secrets, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}, nil
