@@ -27,6 +27,7 @@ import (
 	"app2wxapp/bridge/idaas"
 	"app2wxapp/bridge/oauth"
 	"app2wxapp/bridge/openapi"
+	"app2wxapp/captcha"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
 	"app2wxapp/upload"
@@ -113,7 +114,8 @@ func New(c Config) *Server {
 	s.casdoor = casdoor.New(casdoor.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL})
 	s.oauth = oauth.New(oauth.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
 	s.idaas = idaas.New(idaas.Config{
-		Pools: s.pools, Tokens: s.tokens, Limits: limits, Issuer: c.PublicURL, Now: c.Now, ErrorPrefix: c.IDaaSErrorPrefix,
+		Pools: s.pools, Tokens: s.tokens, Captcha: captcha.New(captcha.Config{Claims: c.Store, Now: c.Now, Limits: limits}),
+		Limits: limits, Issuer: c.PublicURL, Now: c.Now, ErrorPrefix: c.IDaaSErrorPrefix,
 	})
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies), authing.New(authing.Config{
 		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,

@@ -60,6 +60,10 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 	e.POST("/api/v2/sdk/login/wechat-mini-program-mobile", s.idaas.LoginByPhone, asIDaaS, s.room.limited)
 	e.POST("/api/v2/sdk/social/wechat-mobile-bind", s.idaas.BindByPhone, asIDaaS, s.room.limited)
 	e.POST("/api/v2/sdk/social/wechat-mobile-register-bind", s.idaas.BindByPhone, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/social/bind", s.idaas.BindByCode, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/social/register-bind", s.idaas.BindByCode, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/sms/send", s.idaas.SendCode, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/captcha/verify", s.idaas.VerifyCaptcha, asIDaaS, s.room.limited)
 	e.POST("/api/v2/sdk/sso/session-token/id-token", s.idaas.IDToken, asIDaaS, s.room.limited)
 	e.GET("/api/v2/sdk/logout", s.idaas.Logout, asIDaaS, s.room.limited)
 	e.GET("/api/v1/oauth2/userinfo", s.idaas.UserInfo, asOAuth, s.room.limited)
@@ -68,6 +72,9 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 	// whoever does not read it would keep others out.
 	e.GET("/.well-known/jwks.json", s.jwks)
 	e.GET("/api/v1/oauth2/keys", s.idaas.Keys)
+	// Not limited either: pictures and sounds, of which the package makes no more
+	// at a time than there are processors.
+	e.GET("/api/v2/sdk/captcha", s.idaas.Captcha, asIDaaS)
 	e.GET("/v1/iam/.well-known/jwks", s.casdoor.JWKS)
 	e.GET("/v1/iam/.well-known/:application/jwks", s.casdoor.JWKS)
 

@@ -22,6 +22,27 @@ func (a *API) BindByPhone(c echo.Context) error {
 	})
 }
 
+// BindByCode answers POST /api/v2/sdk/social/bind and …/register-bind: by a code
+// that was sent to a phone or an e-mail address.
+func (a *API) BindByCode(c echo.Context) error {
+	return a.bind(c, func() (userpool.Proof, error) {
+		var number, address, code string
+		if err := read(c, map[string]*string{"mobile": &number, "email": &address, "verify_code": &code}); err != nil {
+			return nil, err
+		}
+		to, way, err := receiver(number, address)
+		if way == userpool.WayEmailCode {
+			return a.pools.EmailCode(to, code), err
+		}
+		return a.pools.SMSCode(to, code), err
+	})
+}
+
+// members are the names that the dialect has for those of proofs.
+var members = map[string]string{
+	"phoneCode": "wechat_code", "phone": "mobile", "smsCode": "verify_code", "emailCode": "verify_code",
+}
+
 // bind finishes the sign-in of X-state-token by the proof that the body gives.
 func (a *API) bind(c echo.Context, prove func() (userpool.Proof, error)) error {
 	pool, err := a.client(c)
@@ -39,16 +60,18 @@ func (a *API) bind(c echo.Context, prove func() (userpool.Proof, error)) error {
 	var u userpool.User
 	err = a.guarded(c, func() (err error) {
 		u, _, err = a.pools.Finish(c.Request().Context(), pool, state, proof)
-		return spelt(err, "wechat_code")
+		return spelt(err, members)
 	})
 	return a.succeed(c, pool, u, err)
 }
 
-// spelt returns the error of a proof under the name that the call has for the
-// code.
-func spelt(err error, name string) error {
+// spelt returns an error about a member under the name that the call has for it.
+func spelt(err error, names map[string]string) error {
 	bad := (*userpool.InvalidError)(nil)
-	if errors.As(err, &bad) && bad.Field == "phoneCode" {
+	if !errors.As(err, &bad) {
+		return err
+	}
+	if name, other := names[bad.Field]; other {
 		return userpool.Invalid(name, bad.EN, bad.ZH)
 	}
 	return err

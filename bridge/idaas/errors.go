@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"app2wxapp/bridge/wire"
+	"app2wxapp/captcha"
 	"app2wxapp/token"
 	"app2wxapp/userpool"
 )
@@ -35,6 +36,14 @@ var table = []struct {
 	{userpool.ErrAccountNotFound, problem{400, "SDK.COMMON.1013", "用户不存在", "user not found"}},
 	{token.ErrSession, problem{400, "SDK.PARAM.0023", "会话令牌无效或已过期", "Invalid or expired session token"}},
 	{userpool.ErrCode, problem{400, "SDK.WECHAT.0001", "微信 code 无效或已使用，请重新获取", "the WeChat code is invalid or used; get a new one"}},
+	{captcha.ErrFailed, problem{400, "SDK.CAPTCHA.0002", "图形验证失败，请重试", "the captcha was not solved; try again"}},
+	{userpool.ErrCodeWrong, problem{400, "SDK.CAPTCHA.0002", "验证码错误、已过期或已使用", "the code is wrong, expired or used"}},
+	{userpool.ErrTooManyCodes, problem{400, "SDK.CAPTCHA.0006", "获取验证码次数过多，请重新登录", "too many codes were asked for; sign in again"}},
+	{userpool.ErrRecipientRefused, problem{400, "SDK.CAPTCHA.0006", "无法向该手机号或邮箱发送验证码", "no code can be sent to this number or address"}},
+	{userpool.ErrSendLimited, problem{429, "SDK.CAPTCHA.0006", "该手机号或邮箱收到的验证码过多，请稍后再试", "no more codes go to this number or address for now"}},
+	{userpool.ErrSendFailed, problem{503, "SDK.CAPTCHA.0006", "验证码发送失败，请稍后再试", "the code could not be sent; try again"}},
+	{userpool.ErrNoSender, problem{400, "SDK.CAPTCHA.0006", "应用没有开启这种验证码", "the application sends no such codes"}},
+	{errNotSent, problem{400, "SDK.CAPTCHA.0006", "应用没有开启这种验证码", "the application sends no such codes"}},
 	{userpool.ErrWeChatRisk, problem{400, "SDK.WECHAT.0002", "微信判定该用户为高风险", "WeChat refuses this user as high-risk"}},
 	{userpool.ErrRateLimited, problem{429, "SDK.WECHAT.0003", "请求过于频繁，请稍后再试", "too many attempts; try again later"}},
 	{userpool.ErrWeChatQuota, problem{429, "SDK.WECHAT.0003", "请求过于频繁，请稍后再试", "too many attempts; try again later"}},
@@ -56,7 +65,7 @@ var denied = []error{
 // Tell is the package's wire.Dialect.
 func (a *API) Tell(r *http.Request, err error, _ string) wire.Told {
 	for _, d := range denied {
-		if errors.Is(err, d) {
+		if errors.Is(err, d) && !errors.Is(err, errNotSent) {
 			return wire.Told{Problem: wire.Problem{Status: http.StatusOK, Slug: statusDenied}, Status: http.StatusOK, Body: struct {
 				Status string `json:"status"`
 			}{statusDenied}}

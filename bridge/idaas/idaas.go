@@ -18,6 +18,7 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/bridge/wire"
+	"app2wxapp/captcha"
 	"app2wxapp/token"
 	"app2wxapp/userpool"
 )
@@ -29,10 +30,11 @@ const failuresPerMinute = 60
 // Config is what an API is made of; every field is required but Limits and
 // ErrorPrefix.
 type Config struct {
-	Pools  *userpool.Service
-	Tokens *token.Service
-	Now    func() time.Time
-	Issuer string // the server's public URL, without a slash at its end
+	Pools   *userpool.Service
+	Tokens  *token.Service
+	Captcha *captcha.Service
+	Now     func() time.Time
+	Issuer  string // the server's public URL, without a slash at its end
 	// Limits shares what is counted with other processes; nil for none.
 	Limits *userpool.Limits
 	// ErrorPrefix stands before every error code.
@@ -43,6 +45,7 @@ type Config struct {
 type API struct {
 	pools    *userpool.Service
 	tokens   *token.Service
+	captcha  *captcha.Service
 	now      func() time.Time
 	issuer   string
 	prefix   string
@@ -52,7 +55,7 @@ type API struct {
 // New returns an API.
 func New(c Config) *API {
 	return &API{
-		pools: c.Pools, tokens: c.Tokens, now: c.Now, issuer: c.Issuer, prefix: c.ErrorPrefix,
+		pools: c.Pools, tokens: c.Tokens, captcha: c.Captcha, now: c.Now, issuer: c.Issuer, prefix: c.ErrorPrefix,
 		failures: userpool.NewSharedLimiter[netip.Addr](c.Limits, "idaas.failures", failuresPerMinute),
 	}
 }
@@ -119,7 +122,8 @@ func (a *API) guarded(c echo.Context, do func() error) error {
 	}
 	err := do()
 	for _, failure := range []error{
-		userpool.ErrStateInvalid, userpool.ErrStateExpired, userpool.ErrTooManyTries, userpool.ErrCode, userpool.ErrAccountNotFound, token.ErrSession,
+		userpool.ErrStateInvalid, userpool.ErrStateExpired, userpool.ErrTooManyTries, userpool.ErrCode, userpool.ErrCodeWrong,
+		userpool.ErrAccountNotFound, token.ErrSession,
 	} {
 		if errors.Is(err, failure) {
 			a.failures.Count(from, a.now())

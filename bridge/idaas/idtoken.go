@@ -41,7 +41,7 @@ func (a *API) idToken(ctx context.Context, pool userpool.Pool, u userpool.User, 
 type about struct{ userName, name, mobile, email string }
 
 func aboutOf(u userpool.User) about {
-	return about{userName: nameOf(u), name: u.Profile.Nickname, mobile: mobile(u.Phone)}
+	return about{userName: nameOf(u), name: u.Profile.Nickname, mobile: mobile(u.Phone), email: string(u.Email)}
 }
 
 // append appends the members.
@@ -58,15 +58,6 @@ func nameOf(u userpool.User) string {
 		return u.ID
 	}
 	return u.Username
-}
-
-// mobile returns the number as the product writes it: +86-13800000000. Of other
-// countries it is not known where the calling code ends.
-func mobile(p userpool.Phone) string {
-	if local, ok := strings.CutPrefix(string(p), "+86"); ok {
-		return "+86-" + local
-	}
-	return string(p)
 }
 
 // Keys answers GET /api/v1/oauth2/keys: the RSA keys alone, since one of another

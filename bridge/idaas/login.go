@@ -49,7 +49,7 @@ func (a *API) LoginByPhone(c echo.Context) error {
 	var u userpool.User
 	err = a.guarded(c, func() (err error) {
 		u, err = a.pools.SignInBy(c.Request().Context(), pool, a.pools.WeChatPhone(code))
-		return spelt(err, "code")
+		return spelt(err, map[string]string{"phoneCode": "code"})
 	})
 	return a.succeed(c, pool, u, err)
 }
@@ -63,7 +63,7 @@ type unfinished struct {
 
 // flow are the ways to show whose account it is that IDaaS has names for. The
 // others every client knows by the status.
-var flow = map[userpool.Way]string{}
+var flow = map[userpool.Way]string{userpool.WaySMSCode: "VERIFY_PHONE", userpool.WayEmailCode: "VERIFY_EMAIL"}
 
 func unfinishedOf(u *userpool.UnfinishedError) unfinished {
 	out := unfinished{StateToken: string(u.State), Status: statusBind}
