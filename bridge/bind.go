@@ -62,20 +62,57 @@ func (s *Server) bind(c echo.Context) error {
 	c.Set(keyPool, pool.ID)
 
 	f := ticket.Finish{Addr: from}
-	var phoneCode string
+	var given proofs
 	if err := wire.Read(c.Request(), wire.Fields{
 		"stateToken":            &f.StateToken,
-		"phoneCode":             &phoneCode,
+		"phoneCode":             &given.phoneCode,
+		"phone":                 &given.phone,
+		"smsCode":               &given.smsCode,
+		"email":                 &given.email,
+		"emailCode":             &given.emailCode,
 		"code_challenge":        &f.Challenge,
 		"code_challenge_method": &f.ChallengeMethod,
 		"state":                 &f.State,
 	}); err != nil {
 		return err
 	}
-	f.Proof = s.pools.WeChatPhone(phoneCode)
+	if f.Proof, err = s.proof(given); err != nil {
+		return err
+	}
 	issued, err := s.tickets.Finish(ctx, pool, f)
 	if err != nil {
 		return err
 	}
 	return s.answerIssued(c, issued, f.State)
+}
+
+// proofs are the members by which a caller shows whose account it is: those of one
+// way.
+type proofs struct {
+	phoneCode        string
+	phone, smsCode   string
+	email, emailCode string
+}
+
+// proof returns the proof of the way whose members were given.
+func (s *Server) proof(given proofs) (userpool.Proof, error) {
+	var found []userpool.Proof
+	if given.phoneCode != "" {
+		found = append(found, s.pools.WeChatPhone(given.phoneCode))
+	}
+	if given.phone != "" || given.smsCode != "" {
+		found = append(found, s.pools.SMSCode(given.phone, given.smsCode))
+	}
+	if given.email != "" || given.emailCode != "" {
+		found = append(found, s.pools.EmailCode(given.email, given.emailCode))
+	}
+	switch len(found) {
+	case 0:
+		return nil, userpool.Invalid("phoneCode", "is required, or the members of another way: phone and smsCode, or email and emailCode",
+			"必填，或给出其他方式的字段：phone 和 smsCode，或 email 和 emailCode")
+	case 1:
+		return found[0], nil
+	}
+	return nil, userpool.Invalid("body", "must have the members of one way: phoneCode, or phone and smsCode, or email and emailCode",
+		"只能给出一种方式的字段：phoneCode，或 phone 和 smsCode，或 email 和 emailCode")
 }

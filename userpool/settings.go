@@ -53,14 +53,14 @@ func (s Settings) Validate() error {
 	default:
 		return Invalid("signup", `must be "open", "closed" or "bind"`, `必须为 "open"、"closed" 或 "bind"`)
 	}
-	for _, of := range []struct {
-		name string
-		ways []Way
-	}{{"bindWays", s.BindWays}, {"loginWays", s.LoginWays}} {
-		for i, w := range of.ways {
-			if !slices.Contains(ways, w) || slices.Contains(of.ways[:i], w) {
-				return Invalid(fmt.Sprintf("%s[%d]", of.name, i), `must be "wechatPhone", "smsCode" or "emailCode", each once`, `必须为 "wechatPhone"、"smsCode" 或 "emailCode"，不能重复`)
-			}
+	for i, w := range s.BindWays {
+		if !slices.Contains(ways, w) || slices.Contains(s.BindWays[:i], w) {
+			return Invalid(fmt.Sprintf("bindWays[%d]", i), `must be "wechatPhone", "smsCode" or "emailCode", each once`, `必须为 "wechatPhone"、"smsCode" 或 "emailCode"，不能重复`)
+		}
+	}
+	for i, w := range s.LoginWays {
+		if !slices.Contains(loginWays, w) || slices.Contains(s.LoginWays[:i], w) {
+			return Invalid(fmt.Sprintf("loginWays[%d]", i), `must be "wechatPhone", once`, `必须为 "wechatPhone"，不能重复`)
 		}
 	}
 	for i, app := range s.AllowedApps {

@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// loginWays are the proofs that a pool can let somebody in by.
+var loginWays = []Way{WayWeChatPhone}
+
 // SignInBy returns the user whose account the proof shows, by its word alone: no
 // WeChat user is known, so that nobody is made and nothing is bound. The pool has
 // to let it, by LoginWays: whoever has got a number that was given out again

@@ -10,13 +10,15 @@ import (
 	"app2wxapp/userpool"
 )
 
-// user is a user as the API shows it. The phone is masked.
+// user is a user as the API shows it. Phone and e-mail address
+// are masked.
 type user struct {
 	ID             string     `json:"id"`
 	PoolID         string     `json:"poolId"`
 	UnionID        string     `json:"unionid"`
 	Identities     []identity `json:"identities"`
 	Phone          string     `json:"phone"`
+	Email          string     `json:"email"`
 	Username       string     `json:"username"` // "" for none
 	Nickname       string     `json:"nickname"`
 	Photo          string     `json:"photo"`
@@ -38,7 +40,7 @@ type identity struct {
 
 func userOf(u userpool.User) user {
 	out := user{
-		ID: u.ID, PoolID: u.PoolID, UnionID: u.UnionID, Identities: []identity{}, Phone: u.Phone.Masked(),
+		ID: u.ID, PoolID: u.PoolID, UnionID: u.UnionID, Identities: []identity{}, Phone: u.Phone.Masked(), Email: u.Email.Masked(),
 		Username: u.Username, Nickname: u.Profile.Nickname, Photo: u.Profile.AvatarURL, RegisterMethod: u.RegisterMethod, Blocked: u.Blocked,
 		LoginsCount: u.Logins.Count, LastLogin: wire.Time(u.Logins.Last), SignedOutAt: wire.Time(u.NotBefore),
 		SignedUp: wire.Stamp(u.SignedUp), UpdatedAt: wire.Stamp(u.UpdatedAt),
@@ -56,9 +58,9 @@ func userOf(u userpool.User) user {
 // with the id they had.
 func (a *API) CreateUser(c echo.Context) error {
 	u := userpool.User{PoolID: c.Param("id")}
-	var openid, phone string
+	var openid, phone, email string
 	if err := wire.ReadStrict(c.Request(), wire.Fields{
-		"id": &u.ID, "unionid": &u.UnionID, "openid": &openid, "phone": &phone, "username": &u.Username,
+		"id": &u.ID, "unionid": &u.UnionID, "openid": &openid, "phone": &phone, "email": &email, "username": &u.Username,
 		"nickname": &u.Profile.Nickname, "photo": &u.Profile.AvatarURL, "registerMethod": &u.RegisterMethod,
 	}); err != nil {
 		return err
@@ -71,7 +73,7 @@ func (a *API) CreateUser(c echo.Context) error {
 	if openid != "" {
 		u.Identities = []userpool.Identity{{AppID: p.AppID, OpenID: openid}}
 	}
-	u.Phone = userpool.Phone(phone)
+	u.Phone, u.Email = userpool.Phone(phone), userpool.Email(email)
 	if u, err = a.pools.CreateUser(ctx, u); err != nil {
 		return spelt(err)
 	}
@@ -105,10 +107,17 @@ func (a *API) ShowUser(c echo.Context) error {
 // PatchUser answers PATCH /admin/v1/pools/:id/users/:userId.
 func (a *API) PatchUser(c echo.Context) error {
 	var blocked wire.Optional[bool]
-	if err := wire.ReadStrict(c.Request(), wire.Fields{"blocked": &blocked}); err != nil {
+	var email wire.Optional[string]
+	if err := wire.ReadStrict(c.Request(), wire.Fields{"blocked": &blocked, "email": &email}); err != nil {
 		return err
 	}
-	if !blocked.Set {
+	switch {
+	case blocked.Set && email.Set:
+		return userpool.Invalid("body", "must change one thing at a time", "一次只能修改一项")
+	case email.Set:
+		u, err := a.pools.SetEmail(c.Request().Context(), c.Param("id"), c.Param("userId"), email.Value)
+		return answerUser(c, u, err)
+	case !blocked.Set:
 		return a.ShowUser(c)
 	}
 	u, err := a.pools.SetBlocked(c.Request().Context(), c.Param("id"), c.Param("userId"), blocked.Value)
