@@ -218,6 +218,26 @@ var stories = []story{
 		return c
 	}, 400, "SDK.COMMON.1005"},
 	{"idaasRegisterBindByPhone", "register", func(w *world) call { return w.idaasBind("idaasRegisterBindByPhone") }, 200, ""},
+	{"idaasBindByCode", "bySMS", func(w *world) call { return w.idaasByCode("idaasBindByCode") }, 200, ""},
+	{"idaasBindByCode", "wrongCode", func(w *world) call {
+		c := w.idaasByCode("idaasBindByCode")
+		c.body = `{"mobile":"13800138007","verify_code":"000000"}` // to which none was sent
+		return c
+	}, 400, "SDK.CAPTCHA.0002"},
+	{"idaasRegisterBindByCode", "bySMS", func(w *world) call { return w.idaasByCode("idaasRegisterBindByCode") }, 200, ""},
+	{"idaasSendCode", "bySMS", func(w *world) call { return w.idaasSend() }, 200, ""},
+	{"idaasSendCode", "noCaptcha", func(w *world) call {
+		p := w.NewPool(`"signup":"bind"`, `"bindWays":["smsCode"]`)
+		return w.idaas("idaasSendCode", p, `{"mobile":"13800138008","type":"BIND_MOBILE_SMS"}`)
+	}, 400, "SDK.CAPTCHA.0002"},
+	{"idaasCaptcha", "digits", func(w *world) call {
+		c := w.idaas("idaasCaptcha", w.pool, "")
+		c.query = url.Values{"form": {"digits"}}
+		return c
+	}, 200, ""},
+	{"idaasVerifyCaptcha", "wrong", func(w *world) call {
+		return w.idaas("idaasVerifyCaptcha", w.pool, `{"point_json":"123456","token":"x","sender":"13800138000"}`)
+	}, 400, "SDK.CAPTCHA.0002"},
 	{"idaasIDToken", "again", func(w *world) call {
 		return w.idaas("idaasIDToken", w.pool, "").with("session-token", w.idaasTokens().Session)
 	}, 200, ""},
@@ -361,6 +381,24 @@ func (w *world) idaas(op string, p bridgetest.Pool, body string) call {
 	} {
 		c = c.with(name, value)
 	}
+	return c
+}
+
+// idaasSend asks for a code for a newcomer.
+func (w *world) idaasSend() call {
+	p := w.NewPool(`"signup":"bind"`, `"bindWays":["wechatPhone","smsCode"]`, `"captcha":"off"`)
+	var out idaasTokens
+	r, _ := w.send("idaasLogin", w.idaas("idaasLogin", p, `{"code":"`+w.code("newcomer")+`"}`))
+	r.Want(200).Decode(&out)
+	return w.idaas("idaasSendCode", p, `{"mobile":"13800138006","type":"BIND_MOBILE_SMS"}`).with("X-state-token", out.State)
+}
+
+// idaasByCode is the end of an unknown user's sign-in by a code.
+func (w *world) idaasByCode(op string) call {
+	c := w.idaasSend()
+	r, _ := w.send("idaasSendCode", c)
+	r.Want(200)
+	c.op, c.body = op, `{"mobile":"13800138006","verify_code":"`+w.Outbox.Last("+8613800138006")+`"}`
 	return c
 }
 
