@@ -212,12 +212,13 @@ func TestSessionErrors(t *testing.T) {
 	for name, r := range map[string]bridgetest.Response{
 		"none": call(b, p, idTokenPath, ""), "blank": renew(b, p, " "), "unknown": renew(b, p, strings.Repeat("A", 32)), "short": renew(b, p, "A"),
 		"another form": renew(b, p, strings.Repeat("é", 16)), "an id_token": renew(b, p, got.IDToken), "another client's": renew(b, other, got.SessionToken),
-		"the half of one": renew(b, p, got.SessionToken[:16]+strings.Repeat("0", 16)),
 	} {
 		wantError(t, name, r, 400, "SDK.PARAM.0023", noSession)
 	}
-	got = login(b, p, "alice")
 	renew(b, p, got.SessionToken).Want(200)
+	wantError(t, "the half of one", renew(b, p, got.SessionToken[:16]+strings.Repeat("0", 16)), 400, "SDK.PARAM.0023", noSession)
+	wantError(t, "which ends the session", renew(b, p, got.SessionToken), 400, "SDK.PARAM.0023", noSession)
+	got = login(b, p, "alice")
 	b.Clock.Turn(time.Second)
 	block(b, p, id, true)
 	wantError(t, "blocked", renew(b, p, got.SessionToken), 400, "SDK.PARAM.0023", noSession)

@@ -87,11 +87,9 @@ func (a *API) client(c echo.Context) (userpool.Pool, error) {
 	return pool, nil
 }
 
-// header returns a header without the white space around it, which the vendor's
-// own examples have, in bodies, too.
-func header(c echo.Context, name string) string {
-	return strings.TrimSpace(c.Request().Header.Get(name))
-}
+// header returns a header, "" if it is not there. net/http has taken the white
+// space around it, which the vendor's own examples have, in bodies, too.
+func header(c echo.Context, name string) string { return c.Request().Header.Get(name) }
 
 // read reads texts of the body, which is JSON whatever its Content-Type says, and
 // trims them.
