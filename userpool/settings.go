@@ -58,6 +58,11 @@ func (s Settings) Validate() error {
 			return Invalid(fmt.Sprintf("allowedApps[%d]", i), "must be an AppID", "必须为 AppID")
 		}
 	}
+	for _, c := range Channels {
+		if err := s.Sender(c).validate(c); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -74,6 +79,7 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"tokenAlg", s.Alg() == to.Alg()}, {"signup", s.Signup == to.Signup}, {"matchPhone", s.MatchPhone == to.MatchPhone},
 		{"phoneRequired", s.PhoneRequired == to.PhoneRequired}, {"allowedApps", slices.Equal(s.AllowedApps, to.AllowedApps)},
 		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
+		{"senders.sms", s.SMS == to.SMS}, {"senders.email", s.Email == to.Email},
 	} {
 		if !of.same {
 			names = append(names, of.name)

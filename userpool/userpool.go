@@ -96,6 +96,10 @@ type Settings struct {
 	// empty for WayWeChatPhone, and that nobody can register so.
 	BindWays []Way
 	BindOnly bool
+
+	// What one-time codes go out by.
+	SMS   Sender
+	Email Sender
 }
 
 // Pool is a tenant.

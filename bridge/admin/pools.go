@@ -30,6 +30,7 @@ type pool struct {
 	AllowedApps    []string     `json:"allowedApps"`
 	BindWays       []string     `json:"bindWays"`
 	BindRegister   bool         `json:"bindRegister"`
+	Senders        senders      `json:"senders"`
 	Secrets        []poolSecret `json:"secrets"`
 	CreatedAt      string       `json:"createdAt"`
 	UpdatedAt      string       `json:"updatedAt"`
@@ -53,7 +54,7 @@ func poolOf(p userpool.Pool) pool {
 		SecretRequired: !p.SecretOptional, TicketTTL: int(p.TicketLife().Seconds()), PKCERequired: p.PKCERequired,
 		ResponseFormat: formatUser, RevokeOnReplay: !p.KeepOnReplay, TokenTTL: int(p.TokenLife().Seconds()), TokenAlg: p.Alg(),
 		Signup: signupOpen, MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired,
-		AllowedApps: append([]string{}, p.AllowedApps...), BindRegister: !p.BindOnly, Secrets: []poolSecret{},
+		AllowedApps: append([]string{}, p.AllowedApps...), BindRegister: !p.BindOnly, Senders: senders{senderOf(p.SMS), senderOf(p.Email)}, Secrets: []poolSecret{},
 		CreatedAt: wire.Stamp(p.CreatedAt), UpdatedAt: wire.Stamp(p.UpdatedAt),
 	}
 	if p.Envelope {
@@ -79,15 +80,17 @@ type settings struct {
 	bindRegister                                                       wire.Optional[bool]
 	ticketTTL, tokenTTL                                                wire.Optional[int]
 	allowedApps, bindWays                                              wire.Optional[[]string]
+	senders                                                            sendersPatch
 }
 
 func (s *settings) fields() wire.Fields {
+	s.senders = newSendersPatch()
 	return wire.Fields{
 		"name": &s.name, "appId": &s.appID, "appSecret": &s.appSecret, "responseFormat": &s.responseFormat,
 		"tokenAlg": &s.tokenAlg, "signup": &s.signup, "secretRequired": &s.secretRequired, "pkceRequired": &s.pkceRequired,
 		"revokeOnReplay": &s.revokeOnReplay, "matchPhone": &s.matchPhone, "phoneRequired": &s.phoneReq,
 		"ticketTTL": &s.ticketTTL, "tokenTTL": &s.tokenTTL, "allowedApps": &s.allowedApps,
-		"bindWays": &s.bindWays, "bindRegister": &s.bindRegister,
+		"bindWays": &s.bindWays, "bindRegister": &s.bindRegister, "senders": &s.senders.given,
 	}
 }
 
@@ -149,7 +152,7 @@ func (s *settings) apply(to *userpool.Settings) error {
 		}
 		return ways
 	})
-	return nil
+	return s.senders.apply(to)
 }
 
 // CreatePool answers POST /admin/v1/pools.

@@ -26,6 +26,8 @@ type poolRecord struct {
 	AllowedApps    []string              `json:"allowed_apps,omitempty"`
 	BindWays       []userpool.Way        `json:"bind_ways,omitempty"`
 	BindOnly       bool                  `json:"bind_only,omitempty"`
+	SMS            senderRecord          `json:"sms,omitempty"`
+	Email          senderRecord          `json:"email,omitempty"`
 	JWTSecret      string                `json:"jwt_secret"`
 	Secrets        []userpool.PoolSecret `json:"secrets"`
 	CreatedAt      time.Time             `json:"created_at"`
@@ -34,12 +36,20 @@ type poolRecord struct {
 
 // EncodePool codes a pool but for its id.
 func EncodePool(p userpool.Pool) ([]byte, error) {
+	sms, err := encodeSender(p.SMS)
+	if err != nil {
+		return nil, err
+	}
+	email, err := encodeSender(p.Email)
+	if err != nil {
+		return nil, err
+	}
 	return json.Marshal(poolRecord{
 		Name: p.Name, AppID: p.AppID, AppSecret: string(p.AppSecret),
 		SecretOptional: p.SecretOptional, TicketTTL: p.TicketTTL, PKCERequired: p.PKCERequired, Envelope: p.Envelope,
 		KeepOnReplay: p.KeepOnReplay, TokenTTL: p.TokenTTL, TokenAlg: p.TokenAlg, Signup: p.Signup,
 		MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired, AllowedApps: p.AllowedApps,
-		BindWays: p.BindWays, BindOnly: p.BindOnly,
+		BindWays: p.BindWays, BindOnly: p.BindOnly, SMS: sms, Email: email,
 		JWTSecret: string(p.JWTSecret), Secrets: p.Secrets, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	})
 }
@@ -50,6 +60,14 @@ func DecodePool(id, record string) (userpool.Pool, error) {
 	if err := json.Unmarshal([]byte(record), &r); err != nil {
 		return userpool.Pool{}, err
 	}
+	sms, err := r.SMS.decode()
+	if err != nil {
+		return userpool.Pool{}, err
+	}
+	email, err := r.Email.decode()
+	if err != nil {
+		return userpool.Pool{}, err
+	}
 	return userpool.Pool{
 		ID: id,
 		Settings: userpool.Settings{
@@ -57,7 +75,7 @@ func DecodePool(id, record string) (userpool.Pool, error) {
 			SecretOptional: r.SecretOptional, TicketTTL: r.TicketTTL, PKCERequired: r.PKCERequired, Envelope: r.Envelope,
 			KeepOnReplay: r.KeepOnReplay, TokenTTL: r.TokenTTL, TokenAlg: r.TokenAlg, Signup: r.Signup,
 			MatchPhone: r.MatchPhone, PhoneRequired: r.PhoneRequired, AllowedApps: r.AllowedApps,
-			BindWays: r.BindWays, BindOnly: r.BindOnly,
+			BindWays: r.BindWays, BindOnly: r.BindOnly, SMS: sms, Email: email,
 		},
 		JWTSecret: userpool.Secret(r.JWTSecret), Secrets: r.Secrets, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}, nil
