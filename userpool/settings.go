@@ -80,6 +80,7 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"phoneRequired", s.PhoneRequired == to.PhoneRequired}, {"allowedApps", slices.Equal(s.AllowedApps, to.AllowedApps)},
 		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
 		{"senders.sms", s.SMS == to.SMS}, {"senders.email", s.Email == to.Email},
+		{"captcha", s.NoCaptcha == to.NoCaptcha},
 	} {
 		if !of.same {
 			names = append(names, of.name)

@@ -100,6 +100,9 @@ type Settings struct {
 	// What one-time codes go out by.
 	SMS   Sender
 	Email Sender
+	// NoCaptcha lets codes be sent to whoever asks, where a client that knows
+	// captchas could be asked for one.
+	NoCaptcha bool
 }
 
 // Pool is a tenant.

@@ -28,6 +28,7 @@ type poolRecord struct {
 	BindOnly       bool                  `json:"bind_only,omitempty"`
 	SMS            senderRecord          `json:"sms,omitempty"`
 	Email          senderRecord          `json:"email,omitempty"`
+	NoCaptcha      bool                  `json:"no_captcha,omitempty"`
 	JWTSecret      string                `json:"jwt_secret"`
 	Secrets        []userpool.PoolSecret `json:"secrets"`
 	CreatedAt      time.Time             `json:"created_at"`
@@ -49,7 +50,8 @@ func EncodePool(p userpool.Pool) ([]byte, error) {
 		SecretOptional: p.SecretOptional, TicketTTL: p.TicketTTL, PKCERequired: p.PKCERequired, Envelope: p.Envelope,
 		KeepOnReplay: p.KeepOnReplay, TokenTTL: p.TokenTTL, TokenAlg: p.TokenAlg, Signup: p.Signup,
 		MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired, AllowedApps: p.AllowedApps,
-		BindWays: p.BindWays, BindOnly: p.BindOnly, SMS: sms, Email: email,
+		BindWays: p.BindWays, BindOnly: p.BindOnly, NoCaptcha: p.NoCaptcha,
+		SMS: sms, Email: email,
 		JWTSecret: string(p.JWTSecret), Secrets: p.Secrets, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	})
 }
@@ -75,7 +77,8 @@ func DecodePool(id, record string) (userpool.Pool, error) {
 			SecretOptional: r.SecretOptional, TicketTTL: r.TicketTTL, PKCERequired: r.PKCERequired, Envelope: r.Envelope,
 			KeepOnReplay: r.KeepOnReplay, TokenTTL: r.TokenTTL, TokenAlg: r.TokenAlg, Signup: r.Signup,
 			MatchPhone: r.MatchPhone, PhoneRequired: r.PhoneRequired, AllowedApps: r.AllowedApps,
-			BindWays: r.BindWays, BindOnly: r.BindOnly, SMS: sms, Email: email,
+			BindWays: r.BindWays, BindOnly: r.BindOnly, NoCaptcha: r.NoCaptcha,
+			SMS: sms, Email: email,
 		},
 		JWTSecret: userpool.Secret(r.JWTSecret), Secrets: r.Secrets, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}, nil

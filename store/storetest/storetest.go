@@ -138,7 +138,7 @@ func Pool(id string) userpool.Pool {
 			Name: "示例", AppID: "wx0123456789abcdef", AppSecret: "planted-app-secret", SecretOptional: true, TicketTTL: 60 * time.Second,
 			PKCERequired: true, Envelope: true, KeepOnReplay: true, TokenTTL: time.Hour, TokenAlg: "ES256", Signup: userpool.SignupClosed,
 			MatchPhone: true, PhoneRequired: true, AllowedApps: []string{"wxaaaa"},
-			BindWays: []userpool.Way{userpool.WayWeChatPhone}, BindOnly: true,
+			BindWays: []userpool.Way{userpool.WayWeChatPhone}, BindOnly: true, NoCaptcha: true,
 			SMS: userpool.Sender{Provider: userpool.ProviderTencent, Tencent: userpool.TencentSender{
 				SecretID: "AKIDexample", SecretKey: "planted-sms-key", SDKAppID: "1400006666", SignName: "示例", TemplateID: "1110",
 				TemplateIDAbroad: "1111", TemplateParams: "code,minutes", Region: "ap-beijing", Endpoint: "http://127.0.0.1:1",
