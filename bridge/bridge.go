@@ -48,6 +48,7 @@ type Config struct {
 	Store         Store
 	WeChat        userpool.WeChat
 	WeChatTimeout time.Duration // of all calls of one sign-in together
+	Senders       userpool.Senders
 	Now           func() time.Time
 	Log           *slog.Logger
 	Reg           *prometheus.Registry
@@ -112,7 +113,7 @@ func New(c Config) *Server {
 		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,
 	}), openapi.Public(c.PublicURL, c.Version))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
-		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally, Limits: limits, Backup: c.Backup, Log: c.Log,
+		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally, Limits: limits, Senders: c.Senders, Backup: c.Backup, Log: c.Log,
 	}), openapi.Admin(c.Version))
 	return s
 }

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"slices"
+
 	"app2wxapp/bridge/wire"
 	"app2wxapp/userpool"
 )
@@ -100,6 +102,9 @@ func (p *senderPatch) apply(c userpool.Channel, s userpool.Sender) (userpool.Sen
 	if s.Provider == userpool.ProviderNone {
 		return s, userpool.Invalid(at+senderProvider, "is required; null instead of the object is nothing to send by", "必填；不发送时用 null 代替整个对象")
 	}
+	if !slices.Contains(userpool.Providers(c), s.Provider) {
+		return s, nil // Validate says so
+	}
 	own := map[string]bool{}
 	for _, o := range s.Options() {
 		own[o.Name] = true
@@ -108,7 +113,7 @@ func (p *senderPatch) apply(c userpool.Channel, s userpool.Sender) (userpool.Sen
 		}
 	}
 	for name, given := range p.options {
-		if !own[name] && isSet(given) && s.Options() != nil {
+		if !own[name] && isSet(given) {
 			return s, userpool.Invalid(at+name, "is no setting of this provider", "不是该服务商的设置")
 		}
 	}
@@ -143,7 +148,11 @@ func set(o userpool.SenderOption, given any, at string) error {
 	case *userpool.Secret:
 		patch(*given.(*wire.Optional[string]), to, "", func(v string) userpool.Secret { return userpool.Secret(v) })
 	case *userpool.SMTPTLS:
-		patch(*given.(*wire.Optional[string]), to, "", func(v string) userpool.SMTPTLS { return userpool.SMTPTLS(v) })
+		text := *given.(*wire.Optional[string])
+		if text.Set && !text.Null && text.Value == "" {
+			return userpool.Invalid(at+o.Name, "must not be empty; null is the default", "不能为空；null 表示默认值")
+		}
+		patch(text, to, "", func(v string) userpool.SMTPTLS { return userpool.SMTPTLS(v) })
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"app2wxapp/bridge"
+	"app2wxapp/sender"
 	"app2wxapp/store"
 	"app2wxapp/store/move"
 	"app2wxapp/userpool"
@@ -141,6 +142,7 @@ func (b *Bridge) start() {
 	c := bridge.Config{
 		Store:         st,
 		WeChat:        wechat.New(wechat.Config{BaseURL: b.weixin, Timeout: 5 * time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
+		Senders:       sender.New(sender.Config{Now: b.Clock.Now, Observe: sender.Metrics(reg)}),
 		WeChatTimeout: 5 * time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
 		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, st, storeKey, b.Clock.Now()) },
 	}

@@ -7,10 +7,22 @@ import (
 	"image"
 	"image/png"
 	mime "mime/multipart"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 
 	"app2wxapp/bridge/bridgetest"
 )
+
+// trial returns a call that tests the sender of a pool with a webhook, which
+// answers with that status.
+func (w *world) trial(channel string, status int) call {
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	w.t.Cleanup(hook.Close)
+	p := w.NewPool(`"senders":{"` + channel + `":{"provider":"webhook","url":"` + hook.URL + `","secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}}`)
+	to := map[string]string{"sms": "+8613800138000", "email": "user@example.com"}[channel]
+	return admin(call{op: "testSender", path: map[string]string{"id": p.ID, "channel": channel}, media: jsonBody, body: object(map[string]any{"to": to})})
+}
 
 // story is a call that an operation is made for, or one that it refuses as it
 // says. Each becomes an example of the description.
@@ -195,6 +207,19 @@ var stories = []story{
 		c.media, c.body = jsonBody, object(map[string]any{"ticketTTL": 120, "allowedApps": nil})
 		return c
 	}, 200, ""},
+	{"patchPool", "senders", func(w *world) call {
+		c := w.ofPool("patchPool")
+		c.media, c.body = jsonBody, object(map[string]any{"senders": map[string]any{
+			"sms":   map[string]any{"provider": "aliyun", "accessKeyId": "LTAIexample", "accessKeySecret": "…", "signName": "示例", "templateCode": "SMS_154950909"},
+			"email": map[string]any{"provider": "smtp", "host": "smtp.example.com", "username": "no-reply@example.com", "password": "…", "from": "no-reply@example.com"},
+		}})
+		return c
+	}, 200, ""},
+	{"testSender", "sent", func(w *world) call { return w.trial("sms", 204) }, 200, ""},
+	{"testSender", "wrongSignature", func(w *world) call { return w.trial("email", 401) }, 200, ""},
+	{"testSender", "noSender", func(w *world) call {
+		return admin(call{op: "testSender", path: map[string]string{"id": w.NewPool().ID, "channel": "sms"}, media: jsonBody, body: `{"to":"+8613800138000"}`})
+	}, 403, "no_sender"},
 	{"addSecret", "second", func(w *world) call {
 		return admin(call{op: "addSecret", path: map[string]string{"id": w.NewPool().ID}})
 	}, 201, ""},
