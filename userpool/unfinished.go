@@ -40,10 +40,14 @@ var (
 type Way string
 
 // The ways that there are.
-const WayWeChatPhone Way = "wechatPhone" // a phone number that WeChat verified
+const (
+	WayWeChatPhone Way = "wechatPhone" // a phone number that WeChat verified
+	WaySMSCode     Way = "smsCode"     // a phone number, by a code that was sent to it
+	WayEmailCode   Way = "emailCode"   // an e-mail address, by a code that was sent to it
+)
 
 // ways are all of them.
-var ways = []Way{WayWeChatPhone}
+var ways = []Way{WayWeChatPhone, WaySMSCode, WayEmailCode}
 
 // WaysToBind returns how the pool lets sign-ins be finished.
 func (s Settings) WaysToBind() []Way {
@@ -68,8 +72,12 @@ type Unfinished struct {
 	MayRegister bool
 	ExpiresAt   time.Time
 	Failures    int       // proofs that did not hold
+	Codes       int       // that were asked for
 	FinishedAt  time.Time // zero until then
 }
+
+// nobody tells whether no WeChat user has signed in.
+func (u Unfinished) nobody() bool { return u.Key == OneTimeKey{} && u.Identity == Identity{} }
 
 // Judge returns why the sign-in cannot be finished at that pool now, nil if it
 // can: ErrStateInvalid, ErrStateUsed, ErrStateExpired from ExpiresAt on, and
@@ -85,6 +93,16 @@ func (u Unfinished) Judge(poolID string, now time.Time) error {
 	case u.Failures >= MaxFailures:
 		return ErrTooManyTries
 	}
+	return nil
+}
+
+// CountCode counts a code that the sign-in asks for, or returns ErrTooManyCodes.
+// Stores use it.
+func (u *Unfinished) CountCode() error {
+	if u.Codes >= MaxCodes {
+		return ErrTooManyCodes
+	}
+	u.Codes++
 	return nil
 }
 

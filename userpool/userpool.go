@@ -3,7 +3,7 @@
 // A Pool is a tenant: one mini program, its settings, its secrets and its
 // users. A User is one person in one pool, known by a WeChat unionid, by every
 // (AppID, openid) under which a mini program saw them, by a verified phone
-// number, and by a username if they were given one. Nothing crosses pools: every lookup is by (pool, id).
+// number, by a verified e-mail address, and by a username if they were given one. Nothing crosses pools: every lookup is by (pool, id).
 //
 // Service.SignIn turns a mini program's login code into a user:
 //
@@ -31,6 +31,8 @@ const (
 	DefaultTicketTTL = 120 * time.Second
 	DefaultTokenTTL  = 15 * 24 * time.Hour
 	DefaultTokenAlg  = "HS256"
+
+	DefaultSessionTokenTTL = 5 * 24 * time.Hour
 )
 
 // Errors of the domain. Callers compare with errors.Is.
@@ -38,7 +40,7 @@ var (
 	ErrPoolNotFound   = errors.New("userpool: no such pool")
 	ErrPoolExists     = errors.New("userpool: a pool with this id exists")
 	ErrUserNotFound   = errors.New("userpool: no such user")
-	ErrUserExists     = errors.New("userpool: a user with this id, unionid, openid or username exists")
+	ErrUserExists     = errors.New("userpool: a user with this id, unionid, openid, username or e-mail address exists")
 	ErrSecretNotFound = errors.New("userpool: no such secret")
 	ErrSecretLimit    = errors.New("userpool: two live secrets already; delete one first")
 
@@ -97,9 +99,19 @@ type Settings struct {
 	BindWays []Way
 	BindOnly bool
 
+	// LoginWays are the proofs that let somebody in by themselves, without
+	// WeChat's word who they are; none if it is empty.
+	LoginWays []Way
+
+	// IDaaS's session tokens: how long one lives, 0 for DefaultSessionTokenTTL,
+	// and that its use replaces it by one that lives as long from then on.
+	SessionTokenTTL     time.Duration
+	SessionTokenSliding bool
+
 	// What one-time codes go out by.
 	SMS   Sender
 	Email Sender
+
 	// NoCaptcha lets codes be sent to whoever asks, where a client that knows
 	// captchas could be asked for one.
 	NoCaptcha bool
@@ -135,6 +147,14 @@ func (s Settings) TokenLife() time.Duration {
 		return DefaultTokenTTL
 	}
 	return s.TokenTTL
+}
+
+// SessionTokenLife returns how long the pool's session tokens live.
+func (s Settings) SessionTokenLife() time.Duration {
+	if s.SessionTokenTTL == 0 {
+		return DefaultSessionTokenTTL
+	}
+	return s.SessionTokenTTL
 }
 
 // TokenEnd returns when a token issued at that time ends, a whole second.
@@ -182,6 +202,7 @@ type User struct {
 	UnionID    string     // "" until WeChat reports one
 	Identities []Identity // the latest one last
 	Phone      Phone      // "" when none is known
+	Email      Email      // verified, unique in the pool; "" when none is known
 	Profile    Profile
 	// Username is what Casdoor calls a user's name: "" for none, unique in the
 	// pool. Once given it stays.
@@ -225,6 +246,7 @@ type Keys struct {
 	Identity Identity
 	Phone    Phone
 	Username string
+	Email    Email
 }
 
 // Matches are the users whom Keys found; nil and empty mean nobody.
@@ -232,6 +254,7 @@ type Matches struct {
 	ByUnionID  *User
 	ByIdentity *User
 	ByUsername *User
+	ByEmail    *User
 	ByPhone    []User // phone numbers are not unique: two at most are returned
 }
 
@@ -241,6 +264,7 @@ type Matches struct {
 // change that it tells of; the zero Event is none.
 type Store interface {
 	Codes
+	SentCodes
 	Counts
 
 	// CreatePool stores the pool, or returns ErrPoolExists.
@@ -265,8 +289,8 @@ type Store interface {
 	// latest may be missing: it tells who somebody is, at every sign-in.
 	FindUsers(ctx context.Context, poolID string, k Keys) (Matches, error)
 	// CreateUser stores a new user of an existing pool. It returns
-	// ErrUserExists if the id, the unionid, an identity or the username is taken
-	// in the pool.
+	// ErrUserExists if the id, the unionid, an identity, the username or the e-mail
+	// address is taken in the pool.
 	CreateUser(ctx context.Context, u User) error
 	// PutUser looks up the keys, asks resolve for the user to store, and stores
 	// it under its id and every key that it has, as one step. A resolved user
@@ -329,6 +353,8 @@ type WeChat interface {
 	Code2Session(ctx context.Context, app App, code string) (Session, error)
 	// Phone returns the number that the user with this openid granted.
 	Phone(ctx context.Context, app App, openID, code string) (Phone, error)
+	// AnyPhone returns the number that whoever tapped the phone button granted.
+	AnyPhone(ctx context.Context, app App, code string) (Phone, error)
 	// OpenPhone and OpenProfile are Code2Session that also open what was sealed
 	// under that session's key: what the phone button of old, and
 	// wx.getUserProfile, give. Whatever is wrong with the sealed data is ErrCode.
