@@ -50,7 +50,7 @@ appSecret 请用这种方式，因为命令行会被本机其他用户看到。
   pkceRequired=true|false  responseFormat=user|envelope  revokeOnReplay=true|false
   tokenTTL=SECONDS  tokenAlg=HS256|RS256|ES256|EdDSA  signup=open|closed|bind
   matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…
-  bindWays=wechatPhone  bindRegister=true|false`
+  bindWays=wechatPhone,password  bindRegister=true|false`
 
 func poolCommand() *cobra.Command {
 	c := &cobra.Command{Use: "pool", Short: "Create and change user pools of a running server / 管理用户池"}

@@ -16,8 +16,9 @@ type Proof interface {
 	// Way names the proof among a pool's ways.
 	Way() Way
 	// Prove returns the keys that are proved for the WeChat user of that sign-in;
-	// UnionID and Identity are not among them. An error that wraps ErrCode says
-	// that the proof does not hold, and counts as a failure of the sign-in. Tries
+	// UnionID and Identity are not among them. An error that wraps ErrCode or
+	// ErrPasswordWrong says that the proof does not hold, and counts as a failure
+	// of the sign-in. Tries
 	// of one moment are all made before any of them counts: a proof that can be
 	// guessed must bound its tries itself.
 	Prove(ctx context.Context, pool Pool, of Unfinished) (Keys, error)
@@ -111,6 +112,7 @@ func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof
 	case !slices.Contains(pool.WaysToBind(), p.Way()):
 		return u, of, ErrWayClosed
 	}
+	begun := s.now()
 	keys, err := p.Prove(ctx, pool, of)
 	if err != nil {
 		return u, of, err
@@ -119,7 +121,7 @@ func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof
 	keys.UnionID, keys.Identity = of.UnionID, of.Identity
 	in := &signIn{
 		pool: pool, keys: keys, profile: of.Profile, now: now, id: NewID(now), method: of.Method,
-		proof: p.Way(), mayRegister: of.MayRegister && !pool.BindOnly, finishing: true,
+		proof: p.Way(), mayRegister: of.MayRegister && !pool.BindOnly, finishing: true, begun: begun,
 	}
 	u, err = s.store.FinishUnfinished(ctx, Finish{PoolID: pool.ID, Key: key, Now: now, Keys: keys},
 		func(_ Unfinished, m Matches) (User, audit.Event, error) {
@@ -146,6 +148,12 @@ func (in *signIn) account(m Matches) (u User, known bool, err error) {
 		return User{}, false, ErrSignupClosed
 	case in.proof == "":
 		return User{}, false, ErrUnfinished
+	case in.keys.UserID != "":
+		if u, err = in.shown(m.ByID); err != nil {
+			return User{}, false, err
+		}
+		in.bound = true
+		return u, true, nil
 	case len(m.ByPhone) > 1:
 		return User{}, false, ErrAccountUnclear
 	case len(m.ByPhone) == 1 && in.another(m.ByPhone[0]):
@@ -160,9 +168,22 @@ func (in *signIn) account(m Matches) (u User, known bool, err error) {
 	return User{}, false, nil
 }
 
+// shown returns the account of the user whom a proof has shown. Who was signed
+// out since the proof was looked at may have been so because the password is not
+// what it was.
+func (in *signIn) shown(u *User) (User, error) {
+	switch {
+	case u == nil || !in.begun.IsZero() && u.NotBefore.After(in.begun):
+		return User{}, ErrPasswordWrong
+	case in.another(*u):
+		return User{}, ErrIdentityTaken
+	}
+	return *u, nil
+}
+
 // fails tells whether the error counts as a failure of a sign-in.
 func fails(err error) bool {
-	return errors.Is(err, ErrCode) || errors.Is(err, ErrAccountNotFound) || errors.Is(err, ErrIdentityTaken) ||
+	return errors.Is(err, ErrCode) || errors.Is(err, ErrPasswordWrong) || errors.Is(err, ErrAccountNotFound) || errors.Is(err, ErrIdentityTaken) ||
 		errors.Is(err, ErrAccountUnclear) || errors.Is(err, ErrBlocked)
 }
 

@@ -2,11 +2,13 @@ package userpool
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics counts what costs money, and sign-ins that are to be finished.
+// Metrics counts what costs money or time, and sign-ins that are to be finished.
 type Metrics struct {
-	phones   *prometheus.CounterVec
-	begun    *prometheus.CounterVec
-	finished *prometheus.CounterVec
+	phones    *prometheus.CounterVec
+	begun     *prometheus.CounterVec
+	finished  *prometheus.CounterVec
+	passwords *prometheus.CounterVec
+	hashings  prometheus.Counter
 }
 
 // NewMetrics registers the metrics.
@@ -21,7 +23,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		finished: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app2wxapp_signins_finished_total", Help: "What became of tries to bind an account or to register.",
 		}, []string{"pool", "result"}),
+		passwords: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app2wxapp_passwords_total", Help: "Passwords that users showed, by what became of them.",
+		}, []string{"pool", "result"}),
+		hashings: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "app2wxapp_password_hashings_total", Help: "Hashings of passwords, comparisons among them; each takes memory and time.",
+		}),
 	}
-	reg.MustRegister(m.phones, m.begun, m.finished)
+	reg.MustRegister(m.phones, m.begun, m.finished, m.passwords, m.hashings)
 	return m
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"app2wxapp/audit"
+	"app2wxapp/password"
 )
 
 // Config is what a Service is made of; every field is required.
@@ -39,6 +40,8 @@ type Service struct {
 	entries *Limiter[string] // by pool and user
 	begun   *Limiter[string] // by pool and openid
 	metrics *Metrics
+	hasher  *password.Hasher
+	tries   passwordTries
 
 	uses sync.Map // secret id → *secretUse
 
@@ -54,7 +57,12 @@ type secretUse struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, entries: NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute), begun: NewSharedLimiter[string](c.Limits, "begun", begunPerMinute), metrics: c.Metrics}
+	return &Service{
+		store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, metrics: c.Metrics,
+		entries: NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute),
+		begun:   NewSharedLimiter[string](c.Limits, "begun", begunPerMinute),
+		hasher:  password.NewHasher(c.Metrics.hashings.Inc), tries: newPasswordTries(c.Limits),
+	}
 }
 
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must

@@ -50,7 +50,7 @@ func (s Settings) Validate() error {
 	}
 	for i, w := range s.BindWays {
 		if !slices.Contains(ways, w) || slices.Contains(s.BindWays[:i], w) {
-			return Invalid(fmt.Sprintf("bindWays[%d]", i), `must be "wechatPhone", once`, `必须为 "wechatPhone"，不能重复`)
+			return Invalid(fmt.Sprintf("bindWays[%d]", i), `must be "wechatPhone" or "password", each once`, `必须为 "wechatPhone" 或 "password"，不能重复`)
 		}
 	}
 	for i, app := range s.AllowedApps {

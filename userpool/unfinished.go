@@ -43,7 +43,7 @@ type Way string
 const WayWeChatPhone Way = "wechatPhone" // a phone number that WeChat verified
 
 // ways are all of them.
-var ways = []Way{WayWeChatPhone}
+var ways = []Way{WayWeChatPhone, WayPassword}
 
 // WaysToBind returns how the pool lets sign-ins be finished.
 func (s Settings) WaysToBind() []Way {

@@ -11,7 +11,7 @@
 //	matches by phone ──▶ a new user, if the pool's signup is open
 //
 // Service.Authenticate tells whether a caller may redeem: it checks the pool
-// secret. The package imports nothing of this program but audit, and knows
+// secret. The package imports nothing of this program but audit and password, and knows
 // neither HTTP nor databases; Store and WeChat are what it asks of them.
 package userpool
 
@@ -218,6 +218,7 @@ type Keys struct {
 	Identity Identity
 	Phone    Phone
 	Username string
+	UserID   string // of a user whom a proof has shown
 }
 
 // Matches are the users whom Keys found; nil and empty mean nobody.
@@ -225,6 +226,7 @@ type Matches struct {
 	ByUnionID  *User
 	ByIdentity *User
 	ByUsername *User
+	ByID       *User
 	ByPhone    []User // phone numbers are not unique: two at most are returned
 }
 
@@ -235,6 +237,7 @@ type Matches struct {
 type Store interface {
 	Codes
 	Counts
+	Passwords
 
 	// CreatePool stores the pool, or returns ErrPoolExists.
 	CreatePool(ctx context.Context, p Pool, e audit.Event) error

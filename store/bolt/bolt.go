@@ -12,6 +12,7 @@
 //	openids       HMAC(pool, AppID, openid)              user id
 //	phones        HMAC(pool, phone) + user id            user id
 //	usernames     HMAC(pool, username)                   user id
+//	passwords     pool id / user id                      hash of the password, and where it was right
 //	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
 //	revoked       8 bytes of expiry + jti                empty
 //	unfinished    6 bytes of time + SHA-256(state token) sign-in that is to be finished
@@ -77,17 +78,19 @@ const (
 	bucketHolders = "holders"
 
 	bucketUnfinished = "unfinished"
+
+	bucketPasswords = "passwords"
 )
 
 var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
 	bucketNames, bucketTickets, bucketRevoked, bucketKeys, bucketAudit, bucketSessions, bucketSessionEnds,
-	bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
+	bucketUploads, bucketLoose, bucketHolders, bucketUnfinished, bucketPasswords,
 }
 
 // later are those that stores of earlier versions of the program lack.
 var later = []string{
-	bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
+	bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders, bucketUnfinished, bucketPasswords,
 }
 
 // lockTimeout is how long Open waits for another process to let go of the file.

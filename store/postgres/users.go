@@ -122,8 +122,8 @@ func (s *Store) User(ctx context.Context, poolID, id string) (userpool.User, err
 	return found[0], nil
 }
 
-// findUsers takes a pool and the HMACs of keys, null for none, and finds each
-// user by each way that leads to them.
+// findUsers takes the HMACs of keys, the pool and a user's id, null for none, and
+// finds each user by each way that leads to them.
 const findUsers = `
 SELECT ` + userColumns + `, f.way
 FROM (
@@ -133,14 +133,16 @@ FROM (
     UNION ALL
     SELECT 3, pool_id, id FROM users WHERE username = $4
     UNION ALL
-    (SELECT 4, pool_id, id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
+    SELECT 4, pool_id, id FROM users WHERE pool_id = $5 AND id = $6
+    UNION ALL
+    (SELECT 5, pool_id, id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ) f
 LEFT JOIN users u ON u.pool_id = f.pool_id AND u.id = f.id
 LEFT JOIN access a ON a.pool_id = f.pool_id AND a.user_id = f.id
 ORDER BY f.way, f.id`
 
-// lockUsers takes what findUsers takes and the pool, and keeps the users that are
-// found from being changed or logging in.
+// lockUsers takes what findUsers takes, and keeps the users that are found from
+// being changed or logging in.
 const lockUsers = `
 SELECT u.id
 FROM users u JOIN access a ON a.pool_id = u.pool_id AND a.user_id = u.id
@@ -151,13 +153,19 @@ WHERE u.pool_id = $5 AND a.pool_id = $5 AND u.id = ANY (ARRAY(
     UNION
     SELECT id FROM users WHERE username = $4
     UNION
+    SELECT $6::text
+    UNION
     (SELECT id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ))
 ORDER BY a.pool_id, a.user_id
 FOR UPDATE OF a, u`
 
 func (s *Store) hidden(poolID string, k userpool.Keys) []any {
-	return []any{s.unionID(poolID, k.UnionID), s.openID(poolID, k.Identity), s.phone(poolID, k.Phone), s.username(poolID, k.Username)}
+	var id *string
+	if k.UserID != "" {
+		id = &k.UserID
+	}
+	return []any{s.unionID(poolID, k.UnionID), s.openID(poolID, k.Identity), s.phone(poolID, k.Phone), s.username(poolID, k.Username), poolID, id}
 }
 
 // match is a user and the way by which findUsers came to them.
@@ -180,6 +188,8 @@ func matches(list []match) (m userpool.Matches) {
 			m.ByIdentity = &f.User
 		case 3:
 			m.ByUsername = &f.User
+		case 4:
+			m.ByID = &f.User
 		default:
 			m.ByPhone = append(m.ByPhone, f.User)
 		}
