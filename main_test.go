@@ -420,6 +420,8 @@ func TestPoolCommands(t *testing.T) {
 		{[]string{"list"}, "OPEN"},
 		{[]string{"set", "moved", "secretRequired=", "allowedApps="}, "any app may launch"},
 		{[]string{"set", "moved", "signup=bind", "bindWays=wechatPhone", "bindRegister=false"}, "wechatPhone"},
+		{[]string{"set", "--json", "moved", "captcha=off"}, `"captcha": "off"`},
+		{[]string{"set", "moved", "captcha=no"}, "captcha"},
 		{[]string{"set", "moved", "bindWays=pigeon"}, "bindWays[0]"},
 		{[]string{"set", "moved", "ticketTTL=5"}, "ticketTTL"},
 		{[]string{"set", "moved", "ticketTTL=soon"}, "whole number"},

@@ -31,6 +31,7 @@ type pool struct {
 	AllowedApps    []string `json:"allowedApps"`
 	BindWays       []string `json:"bindWays"`
 	BindRegister   bool     `json:"bindRegister"`
+	Captcha        string   `json:"captcha"`
 	Secrets        []struct {
 		ID         string  `json:"id"`
 		CreatedAt  string  `json:"createdAt"`
@@ -50,7 +51,8 @@ appSecret 请用这种方式，因为命令行会被本机其他用户看到。
   pkceRequired=true|false  responseFormat=user|envelope  revokeOnReplay=true|false
   tokenTTL=SECONDS  tokenAlg=HS256|RS256|ES256|EdDSA  signup=open|closed|bind
   matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…
-  bindWays=wechatPhone,password  bindRegister=true|false`
+  bindWays=wechatPhone,smsCode,emailCode,password  bindRegister=true|false
+  captcha=on|off`
 
 func poolCommand() *cobra.Command {
 	c := &cobra.Command{Use: "pool", Short: "Create and change user pools of a running server / 管理用户池"}
@@ -204,7 +206,7 @@ func printPool(w io.Writer, p pool) {
 		{"responseFormat", p.ResponseFormat}, {"revokeOnReplay", strconv.FormatBool(p.RevokeOnReplay)}, {"signup", p.Signup},
 		{"matchPhone", strconv.FormatBool(p.MatchPhone)}, {"phoneRequired", strconv.FormatBool(p.PhoneRequired)},
 		{"allowedApps", strings.Join(p.AllowedApps, ",")},
-		{"bindWays", strings.Join(p.BindWays, ",")}, {"bindRegister", strconv.FormatBool(p.BindRegister)}, {"createdAt", p.CreatedAt}, {"updatedAt", p.UpdatedAt},
+		{"bindWays", strings.Join(p.BindWays, ",")}, {"bindRegister", strconv.FormatBool(p.BindRegister)}, {"captcha", p.Captcha}, {"createdAt", p.CreatedAt}, {"updatedAt", p.UpdatedAt},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}

@@ -44,7 +44,7 @@ func newCasdoor(w *world, alg string) (*trial, error) {
 		mint: func(n int) (shots, error) {
 			return newShots("/oauth/app2wxapp/ticket/"+w.pool.ID, `{"code":"%s"}`, w.codes(n)), nil
 		},
-		start: func() (*process, error) { return start(order{Store: w.path, WeChat: w.base}) },
+		start: func() (*process, error) { return start(order{Store: w.path, WeChat: w.weixin.url()}) },
 		check: func(p *process, o outcome) error { return replay(p, o.shots, "invalid_code") },
 	}}
 	return t, nil

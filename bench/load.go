@@ -171,7 +171,7 @@ func (t *trial) sample() (body []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(order{Store: t.world.path, WeChat: t.world.base})
+	p, err := start(order{Store: t.world.path, WeChat: t.world.weixin.url()})
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +240,7 @@ func (t *trial) bare(connections, n int, s shots, o order) (f figures, err error
 }
 
 func (t *trial) bridge(connections, n int, s shots, profile string) (f figures, err error) {
-	p, err := start(order{Store: t.world.path, WeChat: t.world.base})
+	p, err := start(order{Store: t.world.path, WeChat: t.world.weixin.url()})
 	if err != nil {
 		return f, err
 	}

@@ -41,14 +41,14 @@ func (c config) onServer(folder string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.world.close()) }()
-	t.rivals = []rival{t.rival(ownStatements, order{Store: t.world.path, Alone: true, WeChat: t.world.base})}
+	t.rivals = []rival{t.rival(ownStatements, order{Store: t.world.path, Alone: true, WeChat: t.world.weixin.url()})}
 	if c.users > few {
 		small, err := newServerTrial(server, "few", few, out)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, small.world.close()) }()
-		t.rivals = append(t.rivals, small.rival(fewUsers, order{Store: small.world.path, WeChat: small.world.base}))
+		t.rivals = append(t.rivals, small.rival(fewUsers, order{Store: small.world.path, WeChat: small.world.weixin.url()}))
 	}
 	return c.compare(t, folder, out)
 }

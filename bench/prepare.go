@@ -6,8 +6,6 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -34,8 +32,7 @@ type world struct {
 	secret string
 	users  int
 	wechat *sandbox.Server
-	weixin *http.Server
-	base   string // WeChat's URL
+	weixin *weixin
 }
 
 // newWorld makes a copy of the seed in the folder. Its tickets live as long as
@@ -63,17 +60,11 @@ func worldOf(s seed, ttl time.Duration) (w *world, err error) {
 		return nil, err
 	}
 	w.wechat.AddApp(sandbox.App{ID: appID, Secret: appSecret, Platform: platform})
-	on, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	w.base = "http://" + on.Addr().String()
-	w.weixin = &http.Server{Handler: w.wechat}
-	go w.weixin.Serve(on)
-	return w, nil
+	w.weixin, err = listenWeixin(w.wechat)
+	return w, err
 }
 
-func (w *world) close() error { return w.weixin.Close() }
+func (w *world) close() error { return w.weixin.close() }
 
 // tickets issues n tickets, to the users in an order of chance, and returns
 // them in the order of issue. It asks ticket.Service, which has a fresh memory

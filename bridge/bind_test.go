@@ -239,12 +239,15 @@ func TestBindSettings(t *testing.T) {
 		`{"bindRegister":false}`:       `"bindWays":["wechatPhone"],"bindRegister":false`,
 		`{"bindWays":["wechatPhone"]}`: `"bindWays":["wechatPhone"],"bindRegister":`,
 		`{"bindWays":null}`:            `"bindWays":["wechatPhone"],"bindRegister":`,
+		`{"captcha":"off"}`:            `"captcha":"off"`,
+		`{"captcha":"on"}`:             `"captcha":"on"`,
+		`{"captcha":null}`:             `"captcha":"on"`,
 	} {
 		if r := b.Admin("PATCH", path, body).Want(200); !strings.Contains(r.Body, want) {
 			t.Errorf("PATCH %s: %s", body, r.Body)
 		}
 	}
-	for _, body := range []string{`{"bindWays":["pigeon"]}`, `{"bindWays":["wechatPhone","wechatPhone"]}`, `{"bindWays":"wechatPhone"}`, `{"bindRegister":1}`} {
+	for _, body := range []string{`{"bindWays":["pigeon"]}`, `{"bindWays":["wechatPhone","wechatPhone"]}`, `{"bindWays":"wechatPhone"}`, `{"bindRegister":1}`, `{"captcha":""}`, `{"captcha":"no"}`, `{"captcha":false}`} {
 		b.Admin("PATCH", path, body).WantError(400, 2231, "invalid_request")
 	}
 }

@@ -1,12 +1,17 @@
 package userpool
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics counts what costs money or time, and sign-ins that are to be finished.
 type Metrics struct {
 	phones    *prometheus.CounterVec
 	begun     *prometheus.CounterVec
 	finished  *prometheus.CounterVec
+	codes     *prometheus.CounterVec
 	passwords *prometheus.CounterVec
 	hashings  prometheus.Counter
 }
@@ -23,6 +28,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		finished: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app2wxapp_signins_finished_total", Help: "What became of tries to bind an account or to register.",
 		}, []string{"pool", "result"}),
+		codes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app2wxapp_codes_total", Help: "One-time codes that were asked for; providers charge for those that are sent.",
+		}, []string{"pool", "channel", "result"}),
 		passwords: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app2wxapp_passwords_total", Help: "Passwords that users showed, by what became of them.",
 		}, []string{"pool", "result"}),
@@ -30,6 +38,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "app2wxapp_password_hashings_total", Help: "Hashings of passwords, comparisons among them; each takes memory and time.",
 		}),
 	}
-	reg.MustRegister(m.phones, m.begun, m.finished, m.passwords, m.hashings)
+	reg.MustRegister(m.phones, m.begun, m.finished, m.codes, m.passwords, m.hashings)
 	return m
+}
+
+// sendResult returns what became of a code, as a label.
+func sendResult(err error) string {
+	switch {
+	case err == nil:
+		return "sent"
+	case errors.Is(err, ErrRateLimited), errors.Is(err, ErrTooManyCodes):
+		return "limited"
+	}
+	return "failed"
 }

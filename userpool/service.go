@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +17,8 @@ import (
 	"app2wxapp/password"
 )
 
-// Config is what a Service is made of; every field is required.
+// Config is what a Service is made of; every field is required
+// unless it says what nil means.
 type Config struct {
 	Store  Store
 	WeChat WeChat
@@ -25,6 +27,8 @@ type Config struct {
 	// WeChatTimeout bounds all calls of one sign-in together.
 	WeChatTimeout time.Duration
 	Metrics       *Metrics
+	// Senders send codes; nil means that there are none.
+	Senders Senders
 	// Limits shares what is counted with other processes; nil for none.
 	Limits *Limits
 }
@@ -34,6 +38,7 @@ type Config struct {
 type Service struct {
 	store   Store
 	wechat  WeChat
+	senders Senders
 	now     func() time.Time
 	log     *slog.Logger
 	timeout time.Duration
@@ -42,6 +47,9 @@ type Service struct {
 	metrics *Metrics
 	hasher  *password.Hasher
 	tries   passwordTries
+
+	codesFrom *Limiter[netip.Addr]
+	codesOf   *Limiter[string] // by pool
 
 	uses sync.Map // secret id → *secretUse
 
@@ -58,10 +66,12 @@ type secretUse struct {
 // New returns a Service.
 func New(c Config) *Service {
 	return &Service{
-		store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, metrics: c.Metrics,
-		entries: NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute),
-		begun:   NewSharedLimiter[string](c.Limits, "begun", begunPerMinute),
-		hasher:  password.NewHasher(c.Metrics.hashings.Inc), tries: newPasswordTries(c.Limits),
+		store: c.Store, wechat: c.WeChat, senders: c.Senders, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, metrics: c.Metrics,
+		entries:   NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute),
+		begun:     NewSharedLimiter[string](c.Limits, "begun", begunPerMinute),
+		codesFrom: NewHourlyLimiter[netip.Addr](c.Limits, "codes.address", codesPerHour),
+		codesOf:   NewSharedLimiter[string](c.Limits, "codes.pool", poolCodesPerMinute),
+		hasher:    password.NewHasher(c.Metrics.hashings.Inc), tries: newPasswordTries(c.Limits),
 	}
 }
 
@@ -116,6 +126,9 @@ func (s *Service) CreatePool(ctx context.Context, n NewPool) (Pool, Secret, erro
 	now := s.now()
 	kept, secret := newPoolSecret(now)
 	p := Pool{ID: n.ID, Settings: n.Settings, JWTSecret: n.JWTSecret, Secrets: []PoolSecret{kept}, CreatedAt: now, UpdatedAt: now}
+	if err := s.sendable(p); err != nil {
+		return Pool{}, "", err
+	}
 	made := audit.Event{At: now, Type: audit.PoolCreated, PoolID: p.ID, By: audit.By(ctx)}
 	if err := s.store.CreatePool(ctx, p, made); err != nil {
 		return Pool{}, "", err
@@ -142,7 +155,13 @@ func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settin
 		if changed := old.changed(p.Settings); len(changed) > 0 {
 			e = audit.Event{Type: audit.PoolChanged, Detail: map[string]string{audit.Settings: strings.Join(changed, ",")}}
 		}
-		return e, p.Validate()
+		if err := p.Validate(); err != nil {
+			return e, err
+		}
+		if slices.Equal(old.BindWays, p.BindWays) {
+			return e, nil // whatever has become of the senders since
+		}
+		return e, s.sendable(*p)
 	})
 }
 

@@ -50,7 +50,7 @@ func (s Settings) Validate() error {
 	}
 	for i, w := range s.BindWays {
 		if !slices.Contains(ways, w) || slices.Contains(s.BindWays[:i], w) {
-			return Invalid(fmt.Sprintf("bindWays[%d]", i), `must be "wechatPhone" or "password", each once`, `必须为 "wechatPhone" 或 "password"，不能重复`)
+			return Invalid(fmt.Sprintf("bindWays[%d]", i), `must be "wechatPhone", "smsCode", "emailCode" or "password", each once`, `必须为 "wechatPhone"、"smsCode"、"emailCode" 或 "password"，不能重复`)
 		}
 	}
 	for i, app := range s.AllowedApps {
@@ -74,6 +74,7 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"tokenAlg", s.Alg() == to.Alg()}, {"signup", s.Signup == to.Signup}, {"matchPhone", s.MatchPhone == to.MatchPhone},
 		{"phoneRequired", s.PhoneRequired == to.PhoneRequired}, {"allowedApps", slices.Equal(s.AllowedApps, to.AllowedApps)},
 		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
+		{"captcha", s.NoCaptcha == to.NoCaptcha},
 	} {
 		if !of.same {
 			names = append(names, of.name)

@@ -30,6 +30,7 @@ type pool struct {
 	AllowedApps    []string     `json:"allowedApps"`
 	BindWays       []string     `json:"bindWays"`
 	BindRegister   bool         `json:"bindRegister"`
+	Captcha        string       `json:"captcha"`
 	Secrets        []poolSecret `json:"secrets"`
 	CreatedAt      string       `json:"createdAt"`
 	UpdatedAt      string       `json:"updatedAt"`
@@ -45,6 +46,8 @@ const (
 	formatUser     = "user"
 	formatEnvelope = "envelope"
 	signupOpen     = "open"
+	captchaOn      = "on"
+	captchaOff     = "off"
 )
 
 func poolOf(p userpool.Pool) pool {
@@ -53,7 +56,7 @@ func poolOf(p userpool.Pool) pool {
 		SecretRequired: !p.SecretOptional, TicketTTL: int(p.TicketLife().Seconds()), PKCERequired: p.PKCERequired,
 		ResponseFormat: formatUser, RevokeOnReplay: !p.KeepOnReplay, TokenTTL: int(p.TokenLife().Seconds()), TokenAlg: p.Alg(),
 		Signup: signupOpen, MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired,
-		AllowedApps: append([]string{}, p.AllowedApps...), BindRegister: !p.BindOnly, Secrets: []poolSecret{},
+		AllowedApps: append([]string{}, p.AllowedApps...), BindRegister: !p.BindOnly, Captcha: captchaOn, Secrets: []poolSecret{},
 		CreatedAt: wire.Stamp(p.CreatedAt), UpdatedAt: wire.Stamp(p.UpdatedAt),
 	}
 	if p.Envelope {
@@ -61,6 +64,9 @@ func poolOf(p userpool.Pool) pool {
 	}
 	if p.Signup != userpool.SignupOpen {
 		out.Signup = string(p.Signup)
+	}
+	if p.NoCaptcha {
+		out.Captcha = captchaOff
 	}
 	for _, w := range p.WaysToBind() {
 		out.BindWays = append(out.BindWays, string(w))
@@ -74,7 +80,7 @@ func poolOf(p userpool.Pool) pool {
 // settings are a merge patch of a pool's settings (RFC 7396): what is absent
 // stays, null means the default.
 type settings struct {
-	name, appID, appSecret, responseFormat, tokenAlg, signup           wire.Optional[string]
+	name, appID, appSecret, responseFormat, tokenAlg, signup, captcha  wire.Optional[string]
 	secretRequired, pkceRequired, revokeOnReplay, matchPhone, phoneReq wire.Optional[bool]
 	bindRegister                                                       wire.Optional[bool]
 	ticketTTL, tokenTTL                                                wire.Optional[int]
@@ -87,7 +93,7 @@ func (s *settings) fields() wire.Fields {
 		"tokenAlg": &s.tokenAlg, "signup": &s.signup, "secretRequired": &s.secretRequired, "pkceRequired": &s.pkceRequired,
 		"revokeOnReplay": &s.revokeOnReplay, "matchPhone": &s.matchPhone, "phoneRequired": &s.phoneReq,
 		"ticketTTL": &s.ticketTTL, "tokenTTL": &s.tokenTTL, "allowedApps": &s.allowedApps,
-		"bindWays": &s.bindWays, "bindRegister": &s.bindRegister,
+		"bindWays": &s.bindWays, "bindRegister": &s.bindRegister, "captcha": &s.captcha,
 	}
 }
 
@@ -116,6 +122,9 @@ func (s *settings) apply(to *userpool.Settings) error {
 	if f := s.responseFormat; f.Set && !f.Null && f.Value != formatUser && f.Value != formatEnvelope {
 		return userpool.Invalid("responseFormat", `must be "user" or "envelope"`, `必须为 "user" 或 "envelope"`)
 	}
+	if c := s.captcha; c.Set && !c.Null && c.Value != captchaOn && c.Value != captchaOff {
+		return userpool.Invalid("captcha", `must be "on" or "off"`, `必须为 "on" 或 "off"`)
+	}
 	for name, ttl := range map[string]wire.Optional[int]{"ticketTTL": s.ticketTTL, "tokenTTL": s.tokenTTL} {
 		// 0 is the default inside; to a caller it is a life of no length.
 		if ttl.Set && !ttl.Null && (ttl.Value <= 0 || ttl.Value > int(userpool.MaxTokenTTL.Seconds())) {
@@ -143,6 +152,7 @@ func (s *settings) apply(to *userpool.Settings) error {
 	patch(s.tokenTTL, &to.TokenTTL, 0, seconds)
 	patch(s.allowedApps, &to.AllowedApps, nil, same)
 	patch(s.bindRegister, &to.BindOnly, true, not)
+	patch(s.captcha, &to.NoCaptcha, captchaOn, func(v string) bool { return v == captchaOff })
 	patch(s.bindWays, &to.BindWays, nil, func(names []string) (ways []userpool.Way) {
 		for _, name := range names {
 			ways = append(ways, userpool.Way(name))

@@ -17,6 +17,7 @@ const (
 	byOpenID  = "openids"
 	byPhone   = "phones"
 	byName    = "usernames"
+	byEmail   = "emails"
 )
 
 func (s *Store) unionID(poolID, unionID string) []byte {
@@ -45,6 +46,13 @@ func (s *Store) username(poolID, name string) []byte {
 		return nil
 	}
 	return s.keys.Blind(byName, poolID, name)
+}
+
+func (s *Store) email(poolID string, e userpool.Email) []byte {
+	if e == "" {
+		return nil
+	}
+	return s.keys.Blind(byEmail, poolID, string(e))
 }
 
 // userColumns are what scanUser reads.
@@ -133,9 +141,11 @@ FROM (
     UNION ALL
     SELECT 3, pool_id, id FROM users WHERE username = $4
     UNION ALL
-    SELECT 4, pool_id, id FROM users WHERE pool_id = $5 AND id = $6
+    SELECT 5, pool_id, id FROM users WHERE email = $5
     UNION ALL
-    (SELECT 5, pool_id, id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
+    SELECT 6, pool_id, id FROM users WHERE pool_id = $6 AND id = $7
+    UNION ALL
+    (SELECT 4, pool_id, id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ) f
 LEFT JOIN users u ON u.pool_id = f.pool_id AND u.id = f.id
 LEFT JOIN access a ON a.pool_id = f.pool_id AND a.user_id = f.id
@@ -146,14 +156,16 @@ ORDER BY f.way, f.id`
 const lockUsers = `
 SELECT u.id
 FROM users u JOIN access a ON a.pool_id = u.pool_id AND a.user_id = u.id
-WHERE u.pool_id = $5 AND a.pool_id = $5 AND u.id = ANY (ARRAY(
+WHERE u.pool_id = $6 AND a.pool_id = $6 AND u.id = ANY (ARRAY(
     SELECT id FROM users WHERE unionid = $1
     UNION
     SELECT user_id FROM identities WHERE openid = $2
     UNION
     SELECT id FROM users WHERE username = $4
     UNION
-    SELECT $6::text
+    SELECT id FROM users WHERE email = $5
+    UNION
+    SELECT $7::text
     UNION
     (SELECT id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ))
@@ -165,7 +177,10 @@ func (s *Store) hidden(poolID string, k userpool.Keys) []any {
 	if k.UserID != "" {
 		id = &k.UserID
 	}
-	return []any{s.unionID(poolID, k.UnionID), s.openID(poolID, k.Identity), s.phone(poolID, k.Phone), s.username(poolID, k.Username), poolID, id}
+	return []any{
+		s.unionID(poolID, k.UnionID), s.openID(poolID, k.Identity), s.phone(poolID, k.Phone), s.username(poolID, k.Username), s.email(poolID, k.Email),
+		poolID, id,
+	}
 }
 
 // match is a user and the way by which findUsers came to them.
@@ -188,7 +203,9 @@ func matches(list []match) (m userpool.Matches) {
 			m.ByIdentity = &f.User
 		case 3:
 			m.ByUsername = &f.User
-		case 4:
+		case 5:
+			m.ByEmail = &f.User
+		case 6:
 			m.ByID = &f.User
 		default:
 			m.ByPhone = append(m.ByPhone, f.User)
