@@ -66,8 +66,6 @@ type NewPassword struct {
 	Hash Secret
 }
 
-func (n NewPassword) given() bool { return n != NewPassword{} }
-
 // hashed checks a password to be set and hashes it. It returns an *InvalidError
 // or ErrPasswordsBusy.
 func (s *Service) hashed(ctx context.Context, n NewPassword) (Password, error) {
