@@ -58,7 +58,8 @@ appSecret 请用这种方式，因为命令行会被本机其他用户看到。
   pkceRequired=true|false  responseFormat=user|envelope  revokeOnReplay=true|false
   tokenTTL=SECONDS  tokenAlg=HS256|RS256|ES256|EdDSA  signup=open|closed|bind
   matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…
-  bindWays=wechatPhone  bindRegister=true|false  loginWays=wechatPhone
+  bindWays=wechatPhone,smsCode,emailCode,password  bindRegister=true|false
+  loginWays=wechatPhone,smsCode,emailCode,password
   sessionTokenTTL=300..31536000  sessionTokenSliding=true|false  captcha=on|off`
 
 func poolCommand() *cobra.Command {

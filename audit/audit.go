@@ -44,6 +44,8 @@ const (
 	UserBound        Type = "user.bound"         // way, by which a WeChat user showed that the account is theirs
 	UserRegistered   Type = "user.registered"    // way, likewise, and there was no account
 	IdentityUnbound  Type = "identity.unbound"   // app_id
+	PasswordSet      Type = "password.set"       //
+	PasswordRemoved  Type = "password.removed"   //
 	SenderTested     Type = "sender.tested"      // channel, provider, result
 	TicketReplayed   Type = "ticket.replayed"    // revoked; jti, or count if it was false
 	TicketRepeated   Type = "ticket.repeated"    // count
@@ -58,7 +60,7 @@ const (
 // Types are all of them.
 var Types = []Type{
 	PoolCreated, PoolChanged, SecretAdded, SecretDeleted, UserBlocked, UserUnblocked, UserSignedOut, UserPhoneMatched,
-	UserPhoneChanged, UserBound, UserRegistered, IdentityUnbound, SenderTested,
+	UserPhoneChanged, UserBound, UserRegistered, IdentityUnbound, PasswordSet, PasswordRemoved, SenderTested,
 	TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
 	StoreRestored, StoreMigrated,
 }

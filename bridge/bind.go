@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"net/http"
+	"net/netip"
 
 	"github.com/labstack/echo/v4"
 
@@ -62,20 +63,43 @@ func (s *Server) bind(c echo.Context) error {
 	c.Set(keyPool, pool.ID)
 
 	f := ticket.Finish{Addr: from}
-	var phoneCode string
+	var given proofs
 	if err := wire.Read(c.Request(), wire.Fields{
 		"stateToken":            &f.StateToken,
-		"phoneCode":             &phoneCode,
+		"phoneCode":             &given.phoneCode,
+		"username":              &given.username,
+		"password":              &given.password,
 		"code_challenge":        &f.Challenge,
 		"code_challenge_method": &f.ChallengeMethod,
 		"state":                 &f.State,
 	}); err != nil {
 		return err
 	}
-	f.Proof = s.pools.WeChatPhone(phoneCode)
+	if f.Proof, err = s.proof(given, from); err != nil {
+		return err
+	}
 	issued, err := s.tickets.Finish(ctx, pool, f)
 	if err != nil {
 		return err
 	}
 	return s.answerIssued(c, issued, f.State)
+}
+
+// proofs are the members by which a caller shows whose account it is: those of
+// one way.
+type proofs struct {
+	phoneCode          string
+	username, password string
+}
+
+// proof returns the proof of the way whose members were given.
+func (s *Server) proof(given proofs, from netip.Addr) (userpool.Proof, error) {
+	byPassword := given.username != "" || given.password != ""
+	switch {
+	case given.phoneCode != "" && byPassword:
+		return nil, userpool.Invalid("phoneCode", "must not come with another way's members", "不能与其他方式的字段同时给出")
+	case byPassword:
+		return s.pools.Password(given.username, given.password, from), nil
+	}
+	return s.pools.WeChatPhone(given.phoneCode), nil
 }

@@ -93,7 +93,7 @@ func New(c Config) *Server {
 	room := newRoom(c.Reg)
 	limits := new(userpool.Limits)
 	pools := userpool.New(userpool.Config{
-		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg), Limits: limits,
+		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Senders: c.Senders, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg), Limits: limits,
 	})
 	tally := audit.NewTally()
 	s := &Server{

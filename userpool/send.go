@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/mail"
 	"time"
 )
 
@@ -105,7 +104,7 @@ func (m Message) Validate(c Channel) error {
 		}
 		return Invalid("to", "must be a phone number in E.164, such as +8613800138000", "必须为 E.164 格式的手机号，例如 +8613800138000")
 	case ChannelEmail:
-		if a, err := mail.ParseAddress(m.To); err == nil && a.Address == m.To && isASCII(m.To) && len(m.To) <= 254 {
+		if _, ok := ParseEmail(m.To); ok {
 			return nil
 		}
 		return Invalid("to", "must be an e-mail address", "必须为邮箱地址")

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/base64"
 	"fmt"
-	"net/mail"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -306,7 +305,7 @@ func (m SMTPSender) validate(at string) error {
 	if m.Username != "" && m.TLS == SMTPPlain && !Loopback(m.Host) {
 		return Invalid(at+"tls", "must not be none where a password is sent to another host", "向其他主机发送密码时不能为 none")
 	}
-	if a, err := mail.ParseAddress(m.From); err != nil || a.Address != m.From || !isASCII(m.From) {
+	if _, ok := ParseEmail(m.From); !ok {
 		return Invalid(at+"from", "must be an e-mail address alone, such as no-reply@example.com", "必须为单独的邮箱地址，例如 no-reply@example.com")
 	}
 	return nil
@@ -329,10 +328,6 @@ func validEndpoint(text string, anyHTTP bool) bool {
 		return false
 	}
 	return u.Scheme == "https" || u.Scheme == "http" && (anyHTTP || Loopback(u.Hostname()))
-}
-
-func isASCII(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // validHost tells whether text can be a host's name or address.

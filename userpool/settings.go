@@ -59,7 +59,7 @@ func (s Settings) Validate() error {
 	}{{"bindWays", s.BindWays}, {"loginWays", s.LoginWays}} {
 		for i, w := range of.ways {
 			if !slices.Contains(ways, w) || slices.Contains(of.ways[:i], w) {
-				return Invalid(fmt.Sprintf("%s[%d]", of.name, i), `must be "wechatPhone", "smsCode" or "emailCode", each once`, `必须为 "wechatPhone"、"smsCode" 或 "emailCode"，不能重复`)
+				return Invalid(fmt.Sprintf("%s[%d]", of.name, i), `must be "wechatPhone", "smsCode", "emailCode" or "password", each once`, `必须为 "wechatPhone"、"smsCode"、"emailCode" 或 "password"，不能重复`)
 			}
 		}
 	}

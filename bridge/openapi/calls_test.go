@@ -3,6 +3,7 @@ package openapi_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"image"
 	"image/png"
@@ -59,6 +60,12 @@ var stories = []story{
 		w.Post(w.target(c), c.body).Want(200)
 		return c
 	}, 400, "invalid_state_token"},
+	{"bind", "byPassword", func(w *world) call {
+		return w.bindByPassword("correct horse battery")
+	}, 200, ""},
+	{"bind", "wrongPassword", func(w *world) call {
+		return w.bindByPassword("wrong password")
+	}, 400, "invalid_password"},
 	{"redeem", "byServer", func(w *world) call {
 		return w.redeem(map[string]any{"ticket": w.ticket(), "secret": w.pool.Secret}).with("Idempotency-Key", "6f0e0c0b-8a3d-4e61-9f7a-2f8f0d3c1a55")
 	}, 200, ""},
@@ -277,6 +284,16 @@ var stories = []story{
 		c.media, c.body = jsonBody, `{"blocked":true}`
 		return c
 	}, 200, ""},
+	{"patchUser", "password", func(w *world) call {
+		c := w.ofUser("patchUser")
+		c.media, c.body = jsonBody, `{"password":"correct horse battery"}`
+		return c
+	}, 200, ""},
+	{"patchUser", "passwordHash", func(w *world) call {
+		c := w.ofUser("patchUser")
+		c.media, c.body = jsonBody, `{"passwordHash":"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"}`
+		return c
+	}, 200, ""},
 	{"unbindIdentity", "unknown", func(w *world) call {
 		c := w.ofUser("unbindIdentity")
 		c.path["identityId"] = "5b1e0f6c9a7d4d0f8f3f0a2b7c6d5e4f"
@@ -419,6 +436,20 @@ func (w *world) bind(p bridgetest.Pool, user, phone string) call {
 	w.Issue(p, user).Want(200).Decode(&out)
 	return call{op: "bind", path: map[string]string{"userPoolId": p.ID}, media: jsonBody,
 		body: object(map[string]any{"stateToken": out.StateToken, "phoneCode": w.WeChat.PhoneCode(bridgetest.AppID, user, phone)})}
+}
+
+// bindByPassword is the end of a sign-in by somebody who has an account with the
+// password correct horse battery.
+func (w *world) bindByPassword(password string) call {
+	p := w.NewPool(`"signup":"bind","bindWays":["password"]`)
+	w.Admin("POST", "/admin/v1/pools/"+p.ID+"/users", `{"username":"Lee","password":"correct horse battery"}`).Want(201)
+	c := w.bind(p, "newcomer", "13800138001")
+	var given map[string]any
+	if err := json.Unmarshal([]byte(c.body), &given); err != nil {
+		panic(err)
+	}
+	c.body = object(map[string]any{"stateToken": given["stateToken"], "username": "Lee", "password": password})
+	return c
 }
 
 // unbinding is of a user's only identity.
