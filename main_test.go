@@ -459,12 +459,29 @@ func TestPoolCommands(t *testing.T) {
 		t.Fatalf("identities: %v %s", err, out)
 	}
 	id := shown.Identities[0].ID
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const bcrypt = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
 	for _, row := range []struct {
 		args []string
 		want string
 	}{
 		{[]string{"identities", "moved", "u"}, "o-u"},
 		{[]string{"identities", "moved", "nobody"}, "2004"},
+		{[]string{"password", "moved", "u", "--file", file("12345678\r\n")}, "is set"}, // the line end is not part of it
+		{[]string{"password", "moved", "u", "--file", file("1234567\n")}, "8 characters"},
+		{[]string{"password", "moved", "u", "--file", file("12345678\xff")}, "UTF-8"},
+		{[]string{"password", "moved", "u", "--file", file("") + "none"}, "no such file"},
+		{[]string{"password", "moved", "u", "--hash", "--file", file(bcrypt + "\n")}, "is set"},
+		{[]string{"password", "moved", "u", "--hash", "--file", file("md5")}, "passwordHash"},
+		{[]string{"password", "moved", "u", "--remove"}, "is gone"},
+		{[]string{"password", "moved", "u", "--remove", "--hash"}, "none of the others"},
+		{[]string{"password", "moved", "u", "12345678"}, "accepts 2 arg"},
 		{[]string{"unbind", "moved", "u", id}, "unbound"},
 		{[]string{"unbind", "moved", "u", id}, "4042"},
 	} {

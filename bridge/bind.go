@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"net/http"
+	"net/netip"
 
 	"github.com/labstack/echo/v4"
 
@@ -70,13 +71,15 @@ func (s *Server) bind(c echo.Context) error {
 		"smsCode":               &given.smsCode,
 		"email":                 &given.email,
 		"emailCode":             &given.emailCode,
+		"username":              &given.username,
+		"password":              &given.password,
 		"code_challenge":        &f.Challenge,
 		"code_challenge_method": &f.ChallengeMethod,
 		"state":                 &f.State,
 	}); err != nil {
 		return err
 	}
-	if f.Proof, err = s.proof(given); err != nil {
+	if f.Proof, err = s.proof(given, from); err != nil {
 		return err
 	}
 	issued, err := s.tickets.Finish(ctx, pool, f)
@@ -86,16 +89,17 @@ func (s *Server) bind(c echo.Context) error {
 	return s.answerIssued(c, issued, f.State)
 }
 
-// proofs are the members by which a caller shows whose account it is: those of one
-// way.
+// proofs are the members by which a caller shows whose account it is: those of
+// one way.
 type proofs struct {
-	phoneCode        string
-	phone, smsCode   string
-	email, emailCode string
+	phoneCode          string
+	phone, smsCode     string
+	email, emailCode   string
+	username, password string
 }
 
 // proof returns the proof of the way whose members were given.
-func (s *Server) proof(given proofs) (userpool.Proof, error) {
+func (s *Server) proof(given proofs, from netip.Addr) (userpool.Proof, error) {
 	var found []userpool.Proof
 	if given.phoneCode != "" {
 		found = append(found, s.pools.WeChatPhone(given.phoneCode))
@@ -106,13 +110,15 @@ func (s *Server) proof(given proofs) (userpool.Proof, error) {
 	if given.email != "" || given.emailCode != "" {
 		found = append(found, s.pools.EmailCode(given.email, given.emailCode))
 	}
+	if given.username != "" || given.password != "" {
+		found = append(found, s.pools.Password(given.username, given.password, from))
+	}
 	switch len(found) {
 	case 0:
-		return nil, userpool.Invalid("phoneCode", "is required, or the members of another way: phone and smsCode, or email and emailCode",
-			"必填，或给出其他方式的字段：phone 和 smsCode，或 email 和 emailCode")
+		return s.pools.WeChatPhone(""), nil // which says what is missing
 	case 1:
 		return found[0], nil
 	}
-	return nil, userpool.Invalid("body", "must have the members of one way: phoneCode, or phone and smsCode, or email and emailCode",
-		"只能给出一种方式的字段：phoneCode，或 phone 和 smsCode，或 email 和 emailCode")
+	return nil, userpool.Invalid("body", "must have the members of one way: phoneCode; phone and smsCode; email and emailCode; or username and password",
+		"只能给出一种方式的字段：phoneCode；phone 和 smsCode；email 和 emailCode；或 username 和 password")
 }

@@ -39,7 +39,7 @@ const mobile, address = "+8613800138000", "user@example.com"
 func TestCodeGolden(t *testing.T) {
 	t.Parallel()
 	b := bridgetest.New(t)
-	p := b.NewPool(codesPool)
+	p := b.NewPool(codesPool, b.Outbox.Senders())
 	r := b.Issue(p, "alice").Want(200)
 	if !strings.Contains(r.Body, `"ways":["wechatPhone","smsCode","emailCode"]`) {
 		t.Errorf("ways: %s", r.Body)
@@ -69,15 +69,15 @@ func TestCodeGolden(t *testing.T) {
 		t.Errorf("in English: %s", r.Body)
 	}
 	sent := b.Outbox.Sent()
-	if m := sent[len(sent)-1]; m.To != "carol@example.com" || !m.English || m.Purpose != "bind" || m.Life != 5*time.Minute {
-		t.Errorf("sent to %q: %s, English %v, for %v", m.To, m.Purpose, m.English, m.Life)
+	if m := sent[len(sent)-1]; m.To != "carol@example.com" || m.Language != "en" || m.Purpose != "bind" || m.ExpiresIn != 300 {
+		t.Errorf("sent %+v", m)
 	}
 }
 
 func TestCodeErrors(t *testing.T) {
 	t.Parallel()
 	b := bridgetest.New(t)
-	p, plain := b.NewPool(codesPool), b.NewPool(bindPool)
+	p, plain := b.NewPool(codesPool, b.Outbox.Senders()), b.NewPool(bindPool)
 	sms, mail := member("way", "smsCode"), member("way", "emailCode")
 	for _, row := range []struct {
 		name         string
@@ -110,17 +110,17 @@ func TestCodeErrors(t *testing.T) {
 	if n := len(b.Outbox.Sent()); n != 0 {
 		t.Errorf("%d codes went out", n)
 	}
-	b.Outbox.Without(userpool.ChannelSMS)
+	patch(b, p, `"senders":{"sms":null}`)
 	send(b, p, begin(b, p, "alice"), mobile).WantError(403, 4037, "no_sender")
 	if r := b.Issue(p, "alice").Want(200); !strings.Contains(r.Body, `"ways":["wechatPhone","emailCode"]`) {
 		t.Errorf("offered without a sender: %s", r.Body)
 	}
 	b.Admin("PATCH", "/admin/v1/pools/"+plain.ID, `{"bindWays":["smsCode"]}`).WantError(400, 2231, "invalid_request")
-	b.Outbox.Without()
-	b.Outbox.Fail(&userpool.SendError{Means: userpool.ErrSendFailed, Provider: "webhook", Code: "500"})
+	patch(b, p, b.Outbox.Senders())
+	b.Outbox.Answer(403)
 	state := begin(b, p, "alice")
 	send(b, p, state, mobile).WantError(502, 5021, "send_failed")
-	b.Outbox.Fail(nil)
+	b.Outbox.Answer(204)
 	send(b, p, state, mobile).WantError(429, 4290, "rate_limited")
 	b.Clock.Turn(5 * time.Minute)
 	send(b, p, state, mobile).Want(200)
@@ -132,7 +132,7 @@ func TestCodeErrors(t *testing.T) {
 func TestBindByCodeErrors(t *testing.T) {
 	t.Parallel()
 	b := bridgetest.New(t)
-	p := b.NewPool(codesPool, `"bindRegister":false`)
+	p := b.NewPool(codesPool, b.Outbox.Senders(), `"bindRegister":false`)
 	imported(b, p, "known", "13800138000")
 	state, other := begin(b, p, "alice"), begin(b, p, "bob")
 	send(b, p, state, mobile).Want(200)
@@ -170,7 +170,7 @@ func TestBindByCodeErrors(t *testing.T) {
 	}
 	b.Post(bindPath(p), object(other, shown(b, mobile))).WantError(400, 4005, "too_many_tries")
 
-	required := b.NewPool(codesPool, `"phoneRequired":true`)
+	required := b.NewPool(codesPool, b.Outbox.Senders(), `"phoneRequired":true`)
 	state = begin(b, required, "carol")
 	send(b, required, state, address).Want(200)
 	b.Post(bindPath(required), object(state, shown(b, address))).WantError(403, 4034, "phone_required")
@@ -183,7 +183,7 @@ func wrong(code string, n int) string { return fmt.Sprintf("%c%05d", '0'+(code[0
 func TestCodeLimits(t *testing.T) {
 	t.Parallel()
 	b := bridgetest.New(t, bridgetest.TrustProxies)
-	p := b.NewPool(codesPool)
+	p := b.NewPool(codesPool, b.Outbox.Senders())
 	ask := func(state, to, addr string) bridgetest.Response {
 		return b.Post(codePath(p), object(state, member("way", "smsCode"), member("phone", to)), from(addr))
 	}
@@ -221,7 +221,7 @@ func TestCodesOfReplicas(t *testing.T) {
 	t.Parallel()
 	all := bridgetest.NewReplicas(t, 2)
 	a := all[0]
-	p := a.NewPool(codesPool)
+	p := a.NewPool(codesPool, a.Outbox.Senders())
 	state := begin(a, p, "alice")
 	send(a, p, state, mobile).Want(200)
 	send(all[1], p, begin(a, p, "bob"), mobile).WantError(429, 4290, "rate_limited")
@@ -254,7 +254,7 @@ func TestCodesOfReplicas(t *testing.T) {
 func TestCodesRestart(t *testing.T) {
 	t.Parallel()
 	b := bridgetest.New(t)
-	p := b.NewPool(codesPool)
+	p := b.NewPool(codesPool, b.Outbox.Senders())
 	state := begin(b, p, "alice")
 	send(b, p, state, mobile).Want(200)
 	b.Restart()
@@ -283,7 +283,7 @@ func TestCodesRestart(t *testing.T) {
 func TestEmailByOperator(t *testing.T) {
 	t.Parallel()
 	b := bridgetest.New(t)
-	p := b.NewPool(codesPool)
+	p := b.NewPool(codesPool, b.Outbox.Senders())
 	users := "/admin/v1/pools/" + p.ID + "/users"
 	b.Admin("POST", users, `{"id":"a","email":"A@Example.com"}`).Want(201)
 	b.Admin("POST", users, `{"id":"b","email":"a@example.com"}`).WantError(409, 2026, "user_exists")

@@ -120,6 +120,7 @@ func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.
 	v1(http.MethodPatch, "/pools/:id", api.PatchPool)
 	v1(http.MethodPost, "/pools/:id/secrets", api.AddSecret)
 	v1(http.MethodDelete, "/pools/:id/secrets/:secretId", api.DeleteSecret)
+	v1(http.MethodPost, "/pools/:id/senders/:channel/test", api.TestSender)
 	v1(http.MethodPost, "/pools/:id/users", api.CreateUser)
 	v1(http.MethodGet, "/pools/:id/users/:userId", api.ShowUser)
 	v1(http.MethodPatch, "/pools/:id/users/:userId", api.PatchUser)

@@ -1,27 +1,59 @@
 package bridgetest
 
 import (
-	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
-
-	"app2wxapp/userpool"
+	"testing"
 )
 
-// Outbox takes every code that a Bridge sends, and keeps it.
+// Outbox is the webhook of an operator that takes every code, and keeps it.
 type Outbox struct {
-	mu      sync.Mutex
-	sent    []userpool.Message
-	err     error
-	without []userpool.Channel
+	url string
+
+	mu     sync.Mutex
+	sent   []Sent
+	status int
+}
+
+// Sent is a code as it came in.
+type Sent struct {
+	Channel, To, Code, Purpose, Language, PoolID string
+	ExpiresIn                                    int
+}
+
+func newOutbox(t testing.TB) *Outbox {
+	o := &Outbox{status: http.StatusNoContent}
+	hook := httptest.NewServer(o)
+	t.Cleanup(hook.Close)
+	o.url = hook.URL
+	return o
+}
+
+func (o *Outbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var m Sent
+	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sent = append(o.sent, m)
+	w.WriteHeader(o.status)
+}
+
+// Senders returns a member for NewPool: its codes come here.
+func (o *Outbox) Senders() string {
+	hook := `{"provider":"webhook","url":"` + o.url + `","secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}`
+	return `"senders":{"sms":` + hook + `,"email":` + hook + `}`
 }
 
 // Last returns the code that was sent last to that number or address, "" if none
 // was.
 func (o *Outbox) Last(to string) string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, m := range slices.Backward(o.sent) {
+	for _, m := range slices.Backward(o.Sent()) {
 		if m.To == to {
 			return m.Code
 		}
@@ -30,40 +62,15 @@ func (o *Outbox) Last(to string) string {
 }
 
 // Sent returns all that was sent.
-func (o *Outbox) Sent() []userpool.Message {
+func (o *Outbox) Sent() []Sent {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.sent)
 }
 
-// Fail makes each sending end with the error, nil for none, after the message was
-// taken.
-func (o *Outbox) Fail(err error) {
+// Answer makes the webhook answer with the status from now on.
+func (o *Outbox) Answer(status int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.err = err
+	o.status = status
 }
-
-// Without says by which channels nothing can be sent.
-func (o *Outbox) Without(channels ...userpool.Channel) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.without = channels
-}
-
-// Can implements userpool.Senders.
-func (o *Outbox) Can(_ userpool.Pool, c userpool.Channel) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !slices.Contains(o.without, c)
-}
-
-// Send implements userpool.Senders.
-func (o *Outbox) Send(_ context.Context, _ userpool.Pool, _ userpool.Channel, m userpool.Message) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.sent = append(o.sent, m)
-	return o.err
-}
-
-var _ userpool.Senders = (*Outbox)(nil)
