@@ -59,7 +59,7 @@ appSecret 请用这种方式，因为命令行会被本机其他用户看到。
   tokenTTL=SECONDS  tokenAlg=HS256|RS256|ES256|EdDSA  signup=open|closed|bind
   matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…
   bindWays=wechatPhone,smsCode,emailCode,password  bindRegister=true|false
-  loginWays=wechatPhone 
+  loginWays=wechatPhone,password
   sessionTokenTTL=300..31536000  sessionTokenSliding=true|false  captcha=on|off`
 
 func poolCommand() *cobra.Command {

@@ -61,6 +61,8 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 	e.POST("/api/v2/sdk/login/wechat-mini-program-mobile", s.idaas.LoginByPhone, asIDaaS, s.room.limited)
 	e.POST("/api/v2/sdk/social/wechat-mobile-bind", s.idaas.BindByPhone, asIDaaS, s.room.limited)
 	e.POST("/api/v2/sdk/social/wechat-mobile-register-bind", s.idaas.BindByPhone, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/login", s.idaas.LoginByPassword, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/social/username-password-bind", s.idaas.BindByPassword, asIDaaS, s.room.limited)
 	e.POST("/api/v2/sdk/social/bind", s.idaas.BindByCode, asIDaaS, s.room.limited)
 	e.POST("/api/v2/sdk/social/register-bind", s.idaas.BindByCode, asIDaaS, s.room.limited)
 	e.POST("/api/v2/sdk/sms/send", s.idaas.SendCode, asIDaaS, s.room.limited)

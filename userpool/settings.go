@@ -60,7 +60,7 @@ func (s Settings) Validate() error {
 	}
 	for i, w := range s.LoginWays {
 		if !slices.Contains(loginWays, w) || slices.Contains(s.LoginWays[:i], w) {
-			return Invalid(fmt.Sprintf("loginWays[%d]", i), `must be "wechatPhone", once`, `必须为 "wechatPhone"，不能重复`)
+			return Invalid(fmt.Sprintf("loginWays[%d]", i), `must be "wechatPhone" or "password", each once`, `必须为 "wechatPhone" 或 "password"，不能重复`)
 		}
 	}
 	for i, app := range s.AllowedApps {

@@ -6,7 +6,7 @@ import (
 )
 
 // loginWays are the proofs that a pool can let somebody in by.
-var loginWays = []Way{WayWeChatPhone}
+var loginWays = []Way{WayWeChatPhone, WayPassword}
 
 // SignInBy returns the user whose account the proof shows, by its word alone: no
 // WeChat user is known, so that nobody is made and nothing is bound. The pool has
@@ -14,7 +14,8 @@ var loginWays = []Way{WayWeChatPhone}
 // comes in by it.
 //
 // It returns, before the proof is looked at, ErrAppNotAllowed and ErrWayClosed;
-// the proof's errors; ErrAccountNotFound, ErrAccountUnclear, ErrBlocked.
+// the proof's errors; ErrAccountNotFound, ErrAccountUnclear, ErrBlocked, and
+// ErrPasswordWrong of a user who was signed out since.
 func (s *Service) SignInBy(ctx context.Context, pool Pool, p Proof) (User, error) {
 	switch {
 	case !pool.AllowsApp(""):

@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"app2wxapp/bridge/wire"
 	"app2wxapp/userpool"
 )
 
@@ -38,9 +39,21 @@ func (a *API) BindByCode(c echo.Context) error {
 	})
 }
 
+// BindByPassword answers POST /api/v2/sdk/social/username-password-bind.
+func (a *API) BindByPassword(c echo.Context) error {
+	return a.bind(c, func() (userpool.Proof, error) { return a.password(c) })
+}
+
+// password returns the proof that a body with user_name and password gives.
+func (a *API) password(c echo.Context) (userpool.Proof, error) {
+	var name, password string
+	err := read(c, map[string]*string{"user_name": &name, "password": &password})
+	return a.pools.Password(name, password, wire.Addr(c)), err
+}
+
 // members are the names that the dialect has for those of proofs.
 var members = map[string]string{
-	"phoneCode": "wechat_code", "phone": "mobile", "smsCode": "verify_code", "emailCode": "verify_code",
+	"phoneCode": "wechat_code", "phone": "mobile", "smsCode": "verify_code", "emailCode": "verify_code", "username": "user_name",
 }
 
 // bind finishes the sign-in of X-state-token by the proof that the body gives.
@@ -58,8 +71,13 @@ func (a *API) bind(c echo.Context, prove func() (userpool.Proof, error)) error {
 		return err
 	}
 	var u userpool.User
-	err = a.guarded(c, func() (err error) {
-		u, _, err = a.pools.Finish(c.Request().Context(), pool, state, proof)
+	err = a.guarded(c, func() error {
+		var of userpool.Unfinished
+		var err error
+		u, of, err = a.pools.Finish(c.Request().Context(), pool, state, proof)
+		if errors.Is(err, userpool.ErrPasswordWrong) {
+			return &wrongPassword{err, max(0, userpool.MaxFailures-of.Failures-1)}
+		}
 		return spelt(err, members)
 	})
 	return a.succeed(c, pool, u, err)

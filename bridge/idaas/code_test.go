@@ -2,7 +2,6 @@ package idaas_test
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -34,7 +33,7 @@ func byCode(b *bridgetest.Bridge, member, shown, to string) string {
 func TestBindByCode(t *testing.T) {
 	t.Parallel()
 	b := newBridge(t)
-	p := b.NewPool(signupBind, everyWay, noCaptcha)
+	p := b.NewPool(signupBind, everyWay, noCaptcha, b.Outbox.Senders())
 	r := call(b, p, loginPath, loginCode(b, "alice")).Want(200)
 	if want := `"data":"{\"socialBindOrRegisterFlow\":[\"VERIFY_PHONE\",\"VERIFY_EMAIL\"]}"`; !strings.Contains(r.Body, want) {
 		t.Errorf("got %s, want %s", r.Body, want)
@@ -54,8 +53,8 @@ func TestBindByCode(t *testing.T) {
 			t.Errorf("sent: %s, want nothing", r.Body)
 		}
 		sent := b.Outbox.Sent()
-		if m := sent[len(sent)-1]; m.To != row.to || !m.English || m.Purpose != userpool.PurposeBind {
-			t.Errorf("sent to %s in English %t, want %s", m.To, m.English, row.to)
+		if m := sent[len(sent)-1]; m.To != row.to || m.Language != "en" || m.Purpose != userpool.PurposeBind {
+			t.Errorf("sent to %s in %s, want %s", m.To, m.Language, row.to)
 		}
 		got := decoded(call(b, p, row.path, byCode(b, row.member, row.shown, row.to), s).Want(200))
 		c := claims(t, got.IDToken)
@@ -80,7 +79,7 @@ func TestBindByCode(t *testing.T) {
 func TestCodeWithoutState(t *testing.T) {
 	t.Parallel()
 	b := newBridge(t)
-	p := b.NewPool(signupBind, everyWay, noCaptcha)
+	p := b.NewPool(signupBind, everyWay, noCaptcha, b.Outbox.Senders())
 	call(b, p, sendPath, `{"mobile":"13800138000","type":"BIND_MOBILE_SMS"}`).Want(200)
 	got := decoded(call(b, p, codeBindPath, byCode(b, "mobile", "13800138000", "+8613800138000"), state(b, p, "alice")).Want(200))
 	if got.Status != "SUCCESS" {
@@ -91,7 +90,7 @@ func TestCodeWithoutState(t *testing.T) {
 func TestCodeErrors(t *testing.T) {
 	t.Parallel()
 	b := newBridge(t)
-	p, mobileOnly, phoneOnly := b.NewPool(signupBind, everyWay, noCaptcha), b.NewPool(signupBind, `"bindWays":["smsCode"]`, noCaptcha), b.NewPool(signupBind, noCaptcha)
+	p, mobileOnly, phoneOnly := b.NewPool(signupBind, everyWay, noCaptcha, b.Outbox.Senders()), b.NewPool(signupBind, `"bindWays":["smsCode"]`, noCaptcha, b.Outbox.Senders()), b.NewPool(signupBind, noCaptcha)
 	s := state(b, p, "alice")
 	const badType = "参数错误：type 必须为 REGISTER_SMS、BIND_MOBILE_SMS（mobile）或 BIND_EMAIL_EMS（email）"
 	const closed = "应用没有开启这种验证码"
@@ -100,28 +99,28 @@ func TestCodeErrors(t *testing.T) {
 	for _, row := range []struct {
 		name, body, state string
 		pool              bridgetest.Pool
-		fail              error
+		answers           int // of the webhook
 		status            int
 		code, text        string
 	}{
-		{"nothing", `{}`, s, p, nil, 400, "SDK.COMMON.1001", "参数错误：mobile 必填，或给出 email"},
-		{"both", `{"mobile":"13800138000","email":"a@example.com","type":"BIND_MOBILE_SMS"}`, s, p, nil, 400, "SDK.COMMON.1001", "参数错误：email 不能与 mobile 同时给出"},
-		{"no type", `{"mobile":"13800138000"}`, s, p, nil, 400, "SDK.COMMON.1001", badType},
-		{"another type", `{"mobile":"13800138000","type":"LOGIN_SMS"}`, s, p, nil, 400, "SDK.COMMON.1001", badType},
-		{"a type of the other kind", `{"email":"a@example.com","type":"REGISTER_SMS"}`, s, p, nil, 400, "SDK.COMMON.1001", badType},
-		{"no number", `{"mobile":"x","type":"REGISTER_SMS"}`, s, p, nil, 400, "SDK.COMMON.1001", "?mobile"},
-		{"no address", `{"email":"x","type":"BIND_EMAIL_EMS"}`, s, p, nil, 400, "SDK.COMMON.1001", "?email"},
-		{"another client's state", `{"mobile":"13800138000","type":"REGISTER_SMS"}`, s, mobileOnly, nil, 400, "SDK.COMMON.1007", badState},
-		{"no such way", `{"mobile":"13800138000","type":"REGISTER_SMS"}`, "X-x: x", phoneOnly, nil, 400, "SDK.CAPTCHA.0006", closed},
-		{"no such way of the two", `{"email":"a@example.com","type":"BIND_EMAIL_EMS"}`, "X-x: x", mobileOnly, nil, 400, "SDK.CAPTCHA.0006", closed},
-		{"refused number", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, userpool.ErrRecipientRefused, 400, "SDK.CAPTCHA.0006", "无法向该手机号或邮箱发送验证码"},
-		{"provider's limit", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, userpool.ErrSendLimited, 429, "SDK.CAPTCHA.0006", "该手机号或邮箱收到的验证码过多，请稍后再试"},
-		{"provider is down", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, userpool.ErrSendFailed, 503, "SDK.CAPTCHA.0006", "验证码发送失败，请稍后再试"},
-		{"something else", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, errors.New("x"), 500, "SDK.COMMON.5000", "系统繁忙，请把 X-Request-Id 告诉管理员"},
-		{"fifth", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, nil, 200, "", ""},
-		{"sixth of a state", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, nil, 400, "SDK.CAPTCHA.0006", "获取验证码次数过多，请重新登录"},
+		{"nothing", `{}`, s, p, 204, 400, "SDK.COMMON.1001", "参数错误：mobile 必填，或给出 email"},
+		{"both", `{"mobile":"13800138000","email":"a@example.com","type":"BIND_MOBILE_SMS"}`, s, p, 204, 400, "SDK.COMMON.1001", "参数错误：email 不能与 mobile 同时给出"},
+		{"no type", `{"mobile":"13800138000"}`, s, p, 204, 400, "SDK.COMMON.1001", badType},
+		{"another type", `{"mobile":"13800138000","type":"LOGIN_SMS"}`, s, p, 204, 400, "SDK.COMMON.1001", badType},
+		{"a type of the other kind", `{"email":"a@example.com","type":"REGISTER_SMS"}`, s, p, 204, 400, "SDK.COMMON.1001", badType},
+		{"no number", `{"mobile":"x","type":"REGISTER_SMS"}`, s, p, 204, 400, "SDK.COMMON.1001", "?mobile"},
+		{"no address", `{"email":"x","type":"BIND_EMAIL_EMS"}`, s, p, 204, 400, "SDK.COMMON.1001", "?email"},
+		{"another client's state", `{"mobile":"13800138000","type":"REGISTER_SMS"}`, s, mobileOnly, 204, 400, "SDK.COMMON.1007", badState},
+		{"no such way", `{"mobile":"13800138000","type":"REGISTER_SMS"}`, "X-x: x", phoneOnly, 204, 400, "SDK.CAPTCHA.0006", closed},
+		{"no such way of the two", `{"email":"a@example.com","type":"BIND_EMAIL_EMS"}`, "X-x: x", mobileOnly, 204, 400, "SDK.CAPTCHA.0006", closed},
+		{"refused number", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, 422, 400, "SDK.CAPTCHA.0006", "无法向该手机号或邮箱发送验证码"},
+		{"provider's limit", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, 429, 429, "SDK.CAPTCHA.0006", "该手机号或邮箱收到的验证码过多，请稍后再试"},
+		{"provider is down", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, 500, 503, "SDK.CAPTCHA.0006", "验证码发送失败，请稍后再试"},
+		{"provider refuses the operator", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, 401, 503, "SDK.CAPTCHA.0006", "验证码发送失败，请稍后再试"},
+		{"fifth", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, 204, 200, "", ""},
+		{"sixth of a state", `{"mobile":"` + next() + `","type":"REGISTER_SMS"}`, s, p, 204, 400, "SDK.CAPTCHA.0006", "获取验证码次数过多，请重新登录"},
 	} {
-		b.Outbox.Fail(row.fail)
+		b.Outbox.Answer(row.answers)
 		r := call(b, row.pool, sendPath, row.body, row.state)
 		switch {
 		case row.status == 200:
@@ -163,7 +162,7 @@ func TestCodeErrors(t *testing.T) {
 func TestCaptcha(t *testing.T) {
 	t.Parallel()
 	b := newBridge(t)
-	p := b.NewPool(signupBind, everyWay)
+	p := b.NewPool(signupBind, everyWay, b.Outbox.Senders())
 	send := func(mobile, token string) bridgetest.Response {
 		return call(b, p, sendPath, fmt.Sprintf(`{"mobile":%q,"type":"BIND_MOBILE_SMS","captcha_token":%q}`, mobile, token), state(b, p, "alice"))
 	}

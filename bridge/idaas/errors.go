@@ -2,6 +2,7 @@ package idaas
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -36,6 +37,7 @@ var table = []struct {
 	{userpool.ErrAccountNotFound, problem{400, "SDK.COMMON.1013", "用户不存在", "user not found"}},
 	{token.ErrSession, problem{400, "SDK.PARAM.0023", "会话令牌无效或已过期", "Invalid or expired session token"}},
 	{userpool.ErrCode, problem{400, "SDK.WECHAT.0001", "微信 code 无效或已使用，请重新获取", "the WeChat code is invalid or used; get a new one"}},
+	{userpool.ErrPasswordWrong, problem{400, "SDK.LOGIN.1005", "用户名或密码错误", "wrong user name or password"}},
 	{captcha.ErrFailed, problem{400, "SDK.CAPTCHA.0002", "图形验证失败，请重试", "the captcha was not solved; try again"}},
 	{userpool.ErrCodeWrong, problem{400, "SDK.CAPTCHA.0002", "验证码错误、已过期或已使用", "the code is wrong, expired or used"}},
 	{userpool.ErrTooManyCodes, problem{400, "SDK.CAPTCHA.0006", "获取验证码次数过多，请重新登录", "too many codes were asked for; sign in again"}},
@@ -91,11 +93,25 @@ func problemOf(err error) problem {
 	}
 	for _, row := range table {
 		if errors.Is(err, row.err) {
-			return row.problem
+			p := row.problem
+			if wrong := (*wrongPassword)(nil); errors.As(err, &wrong) {
+				p.zh += fmt.Sprintf("，剩余登录尝试次数:%d", wrong.left)
+				p.en += fmt.Sprintf("; attempts left:%d", wrong.left)
+			}
+			return p
 		}
 	}
 	return serverError
 }
+
+// wrongPassword is userpool.ErrPasswordWrong of a sign-in that takes so many more
+// proofs. Clients read the number at the end of the text.
+type wrongPassword struct {
+	error
+	left int
+}
+
+func (w *wrongPassword) Unwrap() error { return w.error }
 
 // english tells whether the request asks for English by X-L.
 func english(r *http.Request) bool {

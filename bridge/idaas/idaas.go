@@ -92,7 +92,7 @@ func (a *API) client(c echo.Context) (userpool.Pool, error) {
 func header(c echo.Context, name string) string { return c.Request().Header.Get(name) }
 
 // read reads texts of the body, which is JSON whatever its Content-Type says, and
-// trims them.
+// trims them, but for a password.
 func read(c echo.Context, texts map[string]*string) error {
 	body, err := wire.ReadBody(c.Request())
 	if err != nil {
@@ -105,8 +105,10 @@ func read(c echo.Context, texts map[string]*string) error {
 	if err := wire.ReadText(body, fields); err != nil {
 		return err
 	}
-	for _, to := range texts {
-		*to = strings.TrimSpace(*to)
+	for name, to := range texts {
+		if name != "password" {
+			*to = strings.TrimSpace(*to)
+		}
 	}
 	return nil
 }
@@ -121,7 +123,7 @@ func (a *API) guarded(c echo.Context, do func() error) error {
 	err := do()
 	for _, failure := range []error{
 		userpool.ErrStateInvalid, userpool.ErrStateExpired, userpool.ErrTooManyTries, userpool.ErrCode, userpool.ErrCodeWrong,
-		userpool.ErrAccountNotFound, token.ErrSession,
+		userpool.ErrPasswordWrong, userpool.ErrAccountNotFound, token.ErrSession,
 	} {
 		if errors.Is(err, failure) {
 			a.failures.Count(from, a.now())

@@ -54,6 +54,24 @@ func (a *API) LoginByPhone(c echo.Context) error {
 	return a.succeed(c, pool, u, err)
 }
 
+// LoginByPassword answers POST /api/v2/sdk/login.
+func (a *API) LoginByPassword(c echo.Context) error {
+	pool, err := a.client(c)
+	if err != nil {
+		return err
+	}
+	proof, err := a.password(c)
+	if err != nil {
+		return err
+	}
+	var u userpool.User
+	err = a.guarded(c, func() (err error) {
+		u, err = a.pools.SignInBy(c.Request().Context(), pool, proof)
+		return spelt(err, members)
+	})
+	return a.succeed(c, pool, u, err)
+}
+
 // unfinished is the answer to a user whom the pool does not know.
 type unfinished struct {
 	StateToken string  `json:"state_token"`

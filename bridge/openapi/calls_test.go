@@ -243,9 +243,20 @@ var stories = []story{
 		return c
 	}, 400, "SDK.CAPTCHA.0002"},
 	{"idaasRegisterBindByCode", "bySMS", func(w *world) call { return w.idaasByCode("idaasRegisterBindByCode") }, 200, ""},
+	{"idaasBindByPassword", "account", func(w *world) call {
+		p := w.NewPool(`"signup":"bind"`, `"bindRegister":false`, `"bindWays":["password"]`)
+		return w.idaasPassword("idaasBindByPassword", p, "correct horse")
+	}, 200, ""},
+	{"idaasBindByPassword", "wrong", func(w *world) call {
+		p := w.NewPool(`"signup":"bind"`, `"bindRegister":false`, `"bindWays":["password"]`)
+		return w.idaasPassword("idaasBindByPassword", p, "battery staple")
+	}, 400, "SDK.LOGIN.1005"},
+	{"idaasLoginByPassword", "account", func(w *world) call {
+		return w.idaasPassword("idaasLoginByPassword", w.NewPool(`"signup":"bind"`, `"loginWays":["password"]`), "correct horse")
+	}, 200, ""},
 	{"idaasSendCode", "bySMS", func(w *world) call { return w.idaasSend() }, 200, ""},
 	{"idaasSendCode", "noCaptcha", func(w *world) call {
-		p := w.NewPool(`"signup":"bind"`, `"bindWays":["smsCode"]`)
+		p := w.NewPool(`"signup":"bind"`, `"bindWays":["smsCode"]`, w.Outbox.Senders())
 		return w.idaas("idaasSendCode", p, `{"mobile":"13800138008","type":"BIND_MOBILE_SMS"}`)
 	}, 400, "SDK.CAPTCHA.0002"},
 	{"idaasCaptcha", "digits", func(w *world) call {
@@ -425,9 +436,23 @@ func (w *world) idaas(op string, p bridgetest.Pool, body string) call {
 	return c
 }
 
+// idaasPassword is a call that shows a password of a user who has one, for a
+// newcomer's sign-in.
+func (w *world) idaasPassword(op string, p bridgetest.Pool, password string) call {
+	w.Admin("POST", "/admin/v1/pools/"+p.ID+"/users", `{"username":"li","password":"correct horse"}`).Want(201)
+	var out idaasTokens
+	r, _ := w.send("idaasLogin", w.idaas("idaasLogin", p, `{"code":"`+w.code("newcomer")+`"}`))
+	r.Want(200).Decode(&out)
+	c := w.idaas(op, p, object(map[string]any{"user_name": "li", "password": password}))
+	if op == "idaasBindByPassword" {
+		c = c.with("X-state-token", out.State)
+	}
+	return c
+}
+
 // idaasSend asks for a code for a newcomer.
 func (w *world) idaasSend() call {
-	p := w.NewPool(`"signup":"bind"`, `"bindWays":["wechatPhone","smsCode"]`, `"captcha":"off"`)
+	p := w.NewPool(`"signup":"bind"`, `"bindWays":["wechatPhone","smsCode"]`, `"captcha":"off"`, w.Outbox.Senders())
 	var out idaasTokens
 	r, _ := w.send("idaasLogin", w.idaas("idaasLogin", p, `{"code":"`+w.code("newcomer")+`"}`))
 	r.Want(200).Decode(&out)
