@@ -46,6 +46,10 @@ const (
 	IdentityUnbound  Type = "identity.unbound"   // app_id
 	PasswordSet      Type = "password.set"       //
 	PasswordRemoved  Type = "password.removed"   //
+	TOTPAdded        Type = "totp.added"         // not in force yet
+	TOTPConfirmed    Type = "totp.confirmed"     //
+	TOTPRemoved      Type = "totp.removed"       //
+	RecoveryUsed     Type = "totp.recovery_used" // a recovery code in place of a code
 	TicketReplayed   Type = "ticket.replayed"    // revoked; jti, or count if it was false
 	TicketRepeated   Type = "ticket.repeated"    // count
 	SessionReused    Type = "session.reused"     // jti, of its newest access token
@@ -60,6 +64,7 @@ const (
 var Types = []Type{
 	PoolCreated, PoolChanged, SecretAdded, SecretDeleted, UserBlocked, UserUnblocked, UserSignedOut, UserPhoneMatched,
 	UserPhoneChanged, UserBound, UserRegistered, IdentityUnbound, PasswordSet, PasswordRemoved,
+	TOTPAdded, TOTPConfirmed, TOTPRemoved, RecoveryUsed,
 	TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
 	StoreRestored, StoreMigrated,
 }

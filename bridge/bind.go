@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 
@@ -17,6 +18,7 @@ import (
 const (
 	statusRegister = "USER_REGISTER" // may register, or bind an account
 	statusBind     = "SOCIAL_BIND"   // only an account that exists
+	statusMFA      = "MFA_AUTH"      // known, and a second factor is missing
 )
 
 // codeUnfinished is neither an error's code nor 200: there is no ticket yet.
@@ -41,6 +43,10 @@ func unfinishedOf(u *userpool.UnfinishedError, r *http.Request) unfinished {
 	}
 	english := wire.English(r)
 	switch {
+	case u.MFA && english:
+		out.Status, out.Message = statusMFA, "enter the code of your authenticator app"
+	case u.MFA:
+		out.Status, out.Message = statusMFA, "请输入验证器中的动态码"
 	case u.MayRegister && english:
 		out.Status, out.Message = statusRegister, "bind an account or register"
 	case u.MayRegister:
@@ -69,6 +75,7 @@ func (s *Server) bind(c echo.Context) error {
 		"phoneCode":             &given.phoneCode,
 		"username":              &given.username,
 		"password":              &given.password,
+		"totp":                  &given.totp,
 		"code_challenge":        &f.Challenge,
 		"code_challenge_method": &f.ChallengeMethod,
 		"state":                 &f.State,
@@ -79,6 +86,9 @@ func (s *Server) bind(c echo.Context) error {
 		return err
 	}
 	issued, err := s.tickets.Finish(ctx, pool, f)
+	if begun := (*userpool.UnfinishedError)(nil); errors.As(err, &begun) {
+		return wire.OK(c, unfinishedOf(begun, c.Request()))
+	}
 	if err != nil {
 		return err
 	}
@@ -90,12 +100,17 @@ func (s *Server) bind(c echo.Context) error {
 type proofs struct {
 	phoneCode          string
 	username, password string
+	totp               string
 }
 
 // proof returns the proof of the way whose members were given.
 func (s *Server) proof(given proofs, from netip.Addr) (userpool.Proof, error) {
 	byPassword := given.username != "" || given.password != ""
 	switch {
+	case given.totp != "" && (byPassword || given.phoneCode != ""):
+		return nil, userpool.Invalid("totp", "must not come with another way's members", "不能与其他方式的字段同时给出")
+	case given.totp != "":
+		return s.pools.TOTP(given.totp), nil
 	case given.phoneCode != "" && byPassword:
 		return nil, userpool.Invalid("phoneCode", "must not come with another way's members", "不能与其他方式的字段同时给出")
 	case byPassword:
