@@ -36,7 +36,11 @@ type pool struct {
 	SessionTTL     int      `json:"sessionTokenTTL"`
 	SessionSliding bool     `json:"sessionTokenSliding"`
 	Captcha        string   `json:"captcha"`
-	Secrets        []struct {
+	Senders        struct {
+		SMS   map[string]any `json:"sms"`
+		Email map[string]any `json:"email"`
+	} `json:"senders"`
+	Secrets []struct {
 		ID         string  `json:"id"`
 		CreatedAt  string  `json:"createdAt"`
 		LastUsedAt *string `json:"lastUsedAt"`
@@ -85,7 +89,7 @@ func poolCommand() *cobra.Command {
 		&cobra.Command{Use: "add ID", Short: "Make a second secret, shown this once / 新增密钥，只显示这一次", Args: cobra.ExactArgs(1), RunE: addSecret},
 		&cobra.Command{Use: "delete ID SECRET-ID", Short: "End a secret at once / 立即删除密钥", Args: cobra.ExactArgs(2), RunE: deleteSecret},
 	)
-	c.AddCommand(create, list, show, set, secret)
+	c.AddCommand(create, list, show, set, secret, senderCommand())
 	return c
 }
 
@@ -219,6 +223,8 @@ func printPool(w io.Writer, p pool) {
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}
+	printSender(w, "sms", p.Senders.SMS)
+	printSender(w, "email", p.Senders.Email)
 	for _, k := range p.Secrets {
 		used := "never"
 		if k.LastUsedAt != nil {
@@ -242,6 +248,7 @@ var kinds = map[string]string{
 	"secretRequired": "bool", "pkceRequired": "bool", "revokeOnReplay": "bool", "matchPhone": "bool", "phoneRequired": "bool",
 	"ticketTTL": "int", "tokenTTL": "int", "allowedApps": "list",
 	"bindWays": "list", "bindRegister": "bool", "loginWays": "list", "sessionTokenTTL": "int", "sessionTokenSliding": "bool",
+	"port": "int", "allowHTTP": "bool",
 }
 
 // readSettings turns key=value arguments into the members of a request.

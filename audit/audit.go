@@ -41,6 +41,7 @@ const (
 	UserSignedOut    Type = "user.signed_out"    //
 	UserPhoneMatched Type = "user.phone_matched" // an existing user was found by a verified phone
 	UserPhoneChanged Type = "user.phone_changed" //
+	UserEmailChanged Type = "user.email_changed" // by an operator: set, changed or removed
 	UserBound        Type = "user.bound"         // way, by which a WeChat user showed that the account is theirs
 	UserRegistered   Type = "user.registered"    // way, likewise, and there was no account
 	IdentityUnbound  Type = "identity.unbound"   // app_id
@@ -50,6 +51,7 @@ const (
 	TOTPConfirmed    Type = "totp.confirmed"     //
 	TOTPRemoved      Type = "totp.removed"       //
 	RecoveryUsed     Type = "totp.recovery_used" // a recovery code in place of a code
+	SenderTested     Type = "sender.tested"      // channel, provider, result
 	TicketReplayed   Type = "ticket.replayed"    // revoked; jti, or count if it was false
 	TicketRepeated   Type = "ticket.repeated"    // count
 	SessionReused    Type = "session.reused"     // jti, of its newest access token
@@ -63,7 +65,7 @@ const (
 // Types are all of them.
 var Types = []Type{
 	PoolCreated, PoolChanged, SecretAdded, SecretDeleted, UserBlocked, UserUnblocked, UserSignedOut, UserPhoneMatched,
-	UserPhoneChanged, UserBound, UserRegistered, IdentityUnbound, PasswordSet, PasswordRemoved,
+	UserPhoneChanged, UserEmailChanged, UserBound, UserRegistered, IdentityUnbound, PasswordSet, PasswordRemoved, SenderTested,
 	TOTPAdded, TOTPConfirmed, TOTPRemoved, RecoveryUsed,
 	TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
 	StoreRestored, StoreMigrated,
@@ -81,6 +83,9 @@ const (
 	Reason     = "reason"      // as in app2wxapp_ticket_redemptions_total
 	Way        = "way"         // a pool's way to bind
 	AppID      = "app_id"      // a mini program's
+	Channel    = "channel"     // "sms" or "email"
+	Provider   = "provider"    // of codes
+	Result     = "result"      // as in app2wxapp_sends_total
 	Count      = "count"       // how many times, since the row before
 	LatestSeen = "latest_seen" // RFC 3339
 	BackedUp   = "backed_up"   // RFC 3339, when the backup was made; "" if the file does not say

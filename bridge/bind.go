@@ -73,6 +73,10 @@ func (s *Server) bind(c echo.Context) error {
 	if err := wire.Read(c.Request(), wire.Fields{
 		"stateToken":            &f.StateToken,
 		"phoneCode":             &given.phoneCode,
+		"phone":                 &given.phone,
+		"smsCode":               &given.smsCode,
+		"email":                 &given.email,
+		"emailCode":             &given.emailCode,
 		"username":              &given.username,
 		"password":              &given.password,
 		"totp":                  &given.totp,
@@ -99,22 +103,36 @@ func (s *Server) bind(c echo.Context) error {
 // one way.
 type proofs struct {
 	phoneCode          string
+	phone, smsCode     string
+	email, emailCode   string
 	username, password string
 	totp               string
 }
 
 // proof returns the proof of the way whose members were given.
 func (s *Server) proof(given proofs, from netip.Addr) (userpool.Proof, error) {
-	byPassword := given.username != "" || given.password != ""
-	switch {
-	case given.totp != "" && (byPassword || given.phoneCode != ""):
-		return nil, userpool.Invalid("totp", "must not come with another way's members", "不能与其他方式的字段同时给出")
-	case given.totp != "":
-		return s.pools.TOTP(given.totp), nil
-	case given.phoneCode != "" && byPassword:
-		return nil, userpool.Invalid("phoneCode", "must not come with another way's members", "不能与其他方式的字段同时给出")
-	case byPassword:
-		return s.pools.Password(given.username, given.password, from), nil
+	var found []userpool.Proof
+	if given.phoneCode != "" {
+		found = append(found, s.pools.WeChatPhone(given.phoneCode))
 	}
-	return s.pools.WeChatPhone(given.phoneCode), nil
+	if given.phone != "" || given.smsCode != "" {
+		found = append(found, s.pools.SMSCode(given.phone, given.smsCode))
+	}
+	if given.email != "" || given.emailCode != "" {
+		found = append(found, s.pools.EmailCode(given.email, given.emailCode))
+	}
+	if given.username != "" || given.password != "" {
+		found = append(found, s.pools.Password(given.username, given.password, from))
+	}
+	if given.totp != "" {
+		found = append(found, s.pools.TOTP(given.totp))
+	}
+	switch len(found) {
+	case 0:
+		return s.pools.WeChatPhone(""), nil // which says what is missing
+	case 1:
+		return found[0], nil
+	}
+	return nil, userpool.Invalid("body", "must have the members of one way: phoneCode; phone and smsCode; email and emailCode; username and password; or totp",
+		"只能给出一种方式的字段：phoneCode；phone 和 smsCode；email 和 emailCode；username 和 password；或 totp")
 }

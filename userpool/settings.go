@@ -73,6 +73,11 @@ func (s Settings) Validate() error {
 			return Invalid(fmt.Sprintf("allowedApps[%d]", i), "must be an AppID", "必须为 AppID")
 		}
 	}
+	for _, c := range Channels {
+		if err := s.Sender(c).validate(c); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -91,6 +96,7 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"mfa", s.MFA == to.MFA},
 		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
 		{"loginWays", slices.Equal(s.LoginWays, to.LoginWays)}, {"sessionTokenTTL", s.SessionTokenLife() == to.SessionTokenLife()},
+		{"senders.sms", s.SMS == to.SMS}, {"senders.email", s.Email == to.Email},
 		{"sessionTokenSliding", s.SessionTokenSliding == to.SessionTokenSliding},
 		{"captcha", s.NoCaptcha == to.NoCaptcha},
 	} {

@@ -110,6 +110,10 @@ type Settings struct {
 	SessionTokenTTL     time.Duration
 	SessionTokenSliding bool
 
+	// What one-time codes go out by.
+	SMS   Sender
+	Email Sender
+
 	// NoCaptcha lets codes be sent to whoever asks, where a client that knows
 	// captchas could be asked for one.
 	NoCaptcha bool

@@ -155,6 +155,14 @@ func Pool(id string) userpool.Pool {
 			MatchPhone: true, PhoneRequired: true, MFA: userpool.MFARequired, AllowedApps: []string{"wxaaaa"},
 			LoginWays: []userpool.Way{userpool.WayWeChatPhone}, SessionTokenTTL: time.Hour, SessionTokenSliding: true,
 			BindWays: []userpool.Way{userpool.WayWeChatPhone}, BindOnly: true, NoCaptcha: true,
+			SMS: userpool.Sender{Provider: userpool.ProviderTencent, Tencent: userpool.TencentSender{
+				SecretID: "AKIDexample", SecretKey: "planted-sms-key", SDKAppID: "1400006666", SignName: "示例", TemplateID: "1110",
+				TemplateIDAbroad: "1111", TemplateParams: "code,minutes", Region: "ap-beijing", Endpoint: "http://127.0.0.1:1",
+			}},
+			Email: userpool.Sender{Provider: userpool.ProviderSMTP, SMTP: userpool.SMTPSender{
+				Host: "mail.example.com", Port: 2525, TLS: userpool.SMTPImplicit, Username: "user", Password: "planted-mail-password",
+				From: "no-reply@example.com", FromName: "示例",
+			}},
 		},
 		JWTSecret: "planted-jwt-secret", CreatedAt: T0, UpdatedAt: T0,
 		Secrets: []userpool.PoolSecret{{ID: "s1", Hash: [32]byte{1}, CreatedAt: T0}},
