@@ -41,6 +41,7 @@ const (
 	UserSignedOut    Type = "user.signed_out"    //
 	UserPhoneMatched Type = "user.phone_matched" // an existing user was found by a verified phone
 	UserPhoneChanged Type = "user.phone_changed" //
+	UserEmailChanged Type = "user.email_changed" // by an operator: set, changed or removed
 	UserBound        Type = "user.bound"         // way, by which a WeChat user showed that the account is theirs
 	UserRegistered   Type = "user.registered"    // way, likewise, and there was no account
 	IdentityUnbound  Type = "identity.unbound"   // app_id
@@ -60,7 +61,7 @@ const (
 // Types are all of them.
 var Types = []Type{
 	PoolCreated, PoolChanged, SecretAdded, SecretDeleted, UserBlocked, UserUnblocked, UserSignedOut, UserPhoneMatched,
-	UserPhoneChanged, UserBound, UserRegistered, IdentityUnbound, PasswordSet, PasswordRemoved, SenderTested,
+	UserPhoneChanged, UserEmailChanged, UserBound, UserRegistered, IdentityUnbound, PasswordSet, PasswordRemoved, SenderTested,
 	TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
 	StoreRestored, StoreMigrated,
 }

@@ -67,6 +67,10 @@ func (s *Server) bind(c echo.Context) error {
 	if err := wire.Read(c.Request(), wire.Fields{
 		"stateToken":            &f.StateToken,
 		"phoneCode":             &given.phoneCode,
+		"phone":                 &given.phone,
+		"smsCode":               &given.smsCode,
+		"email":                 &given.email,
+		"emailCode":             &given.emailCode,
 		"username":              &given.username,
 		"password":              &given.password,
 		"code_challenge":        &f.Challenge,
@@ -89,17 +93,32 @@ func (s *Server) bind(c echo.Context) error {
 // one way.
 type proofs struct {
 	phoneCode          string
+	phone, smsCode     string
+	email, emailCode   string
 	username, password string
 }
 
 // proof returns the proof of the way whose members were given.
 func (s *Server) proof(given proofs, from netip.Addr) (userpool.Proof, error) {
-	byPassword := given.username != "" || given.password != ""
-	switch {
-	case given.phoneCode != "" && byPassword:
-		return nil, userpool.Invalid("phoneCode", "must not come with another way's members", "不能与其他方式的字段同时给出")
-	case byPassword:
-		return s.pools.Password(given.username, given.password, from), nil
+	var found []userpool.Proof
+	if given.phoneCode != "" {
+		found = append(found, s.pools.WeChatPhone(given.phoneCode))
 	}
-	return s.pools.WeChatPhone(given.phoneCode), nil
+	if given.phone != "" || given.smsCode != "" {
+		found = append(found, s.pools.SMSCode(given.phone, given.smsCode))
+	}
+	if given.email != "" || given.emailCode != "" {
+		found = append(found, s.pools.EmailCode(given.email, given.emailCode))
+	}
+	if given.username != "" || given.password != "" {
+		found = append(found, s.pools.Password(given.username, given.password, from))
+	}
+	switch len(found) {
+	case 0:
+		return s.pools.WeChatPhone(""), nil // which says what is missing
+	case 1:
+		return found[0], nil
+	}
+	return nil, userpool.Invalid("body", "must have the members of one way: phoneCode; phone and smsCode; email and emailCode; or username and password",
+		"只能给出一种方式的字段：phoneCode；phone 和 smsCode；email 和 emailCode；或 username 和 password")
 }

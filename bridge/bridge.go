@@ -44,12 +44,12 @@ type Store interface {
 }
 
 // Config is what a Server is made of. Every field is required except
-// TrustedProxies.
+// Senders and TrustedProxies.
 type Config struct {
 	Store         Store
 	WeChat        userpool.WeChat
-	WeChatTimeout time.Duration // of all calls of one sign-in together
-	Senders       userpool.Senders
+	WeChatTimeout time.Duration    // of all calls of one sign-in together
+	Senders       userpool.Senders // of one-time codes; nil for none
 	Now           func() time.Time
 	Log           *slog.Logger
 	Reg           *prometheus.Registry
@@ -92,8 +92,12 @@ func New(c Config) *Server {
 	c.Reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	room := newRoom(c.Reg)
 	limits := new(userpool.Limits)
+	var senders userpool.Senders
+	if c.Senders != nil {
+		senders = awaitedSenders{c.Senders, room}
+	}
 	pools := userpool.New(userpool.Config{
-		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Senders: c.Senders, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg), Limits: limits,
+		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Senders: senders, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg), Limits: limits,
 	})
 	tally := audit.NewTally()
 	s := &Server{

@@ -22,6 +22,7 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 	// Authing's app2wxapp: contract sections 4.1, 4.2 and 4.4.
 	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue, s.room.limited)
 	e.POST("/oauth/app2wxapp/ticket/:userPoolId/bind", s.bind, s.room.limited)
+	e.POST("/oauth/app2wxapp/ticket/:userPoolId/code", s.sendCode, s.room.limited)
 	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem, s.room.limited)
 	e.GET("/authing/token", s.checkToken, s.room.limited)
 

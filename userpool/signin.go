@@ -482,8 +482,11 @@ func (s *Service) newcomer(ctx context.Context, u User) (User, error) {
 	if u.Phone != "" && !u.Phone.valid() {
 		return User{}, invalidPhone
 	}
-	if u.Email != "" && !u.Email.valid() {
-		return User{}, invalidEmail
+	if u.Email != "" {
+		var ok bool
+		if u.Email, ok = ParseEmail(string(u.Email)); !ok {
+			return User{}, invalidEmail
+		}
 	}
 	if u.UnionID != "" && !validCredential(u.UnionID) {
 		return User{}, Invalid("unionid", "must be printable ASCII", "必须为可打印的 ASCII 字符")

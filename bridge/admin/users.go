@@ -12,13 +12,15 @@ import (
 	"app2wxapp/userpool"
 )
 
-// user is a user as the API shows it. The phone is masked.
+// user is a user as the API shows it. Phone and e-mail address
+// are masked.
 type user struct {
 	ID             string     `json:"id"`
 	PoolID         string     `json:"poolId"`
 	UnionID        string     `json:"unionid"`
 	Identities     []identity `json:"identities"`
 	Phone          string     `json:"phone"`
+	Email          string     `json:"email"`
 	Username       string     `json:"username"` // "" for none
 	Nickname       string     `json:"nickname"`
 	Photo          string     `json:"photo"`
@@ -41,7 +43,7 @@ type identity struct {
 
 func userOf(u userpool.User, passwordSetAt time.Time) user {
 	out := user{
-		ID: u.ID, PoolID: u.PoolID, UnionID: u.UnionID, Identities: []identity{}, Phone: u.Phone.Masked(),
+		ID: u.ID, PoolID: u.PoolID, UnionID: u.UnionID, Identities: []identity{}, Phone: u.Phone.Masked(), Email: u.Email.Masked(),
 		Username: u.Username, Nickname: u.Profile.Nickname, Photo: u.Profile.AvatarURL, RegisterMethod: u.RegisterMethod, Blocked: u.Blocked,
 		LoginsCount: u.Logins.Count, LastLogin: wire.Time(u.Logins.Last), SignedOutAt: wire.Time(u.NotBefore),
 		SignedUp: wire.Stamp(u.SignedUp), UpdatedAt: wire.Stamp(u.UpdatedAt),
@@ -60,9 +62,9 @@ func userOf(u userpool.User, passwordSetAt time.Time) user {
 // with the id they had.
 func (a *API) CreateUser(c echo.Context) error {
 	u := userpool.User{PoolID: c.Param("id")}
-	var openid, phone, password, hash string
+	var openid, phone, email, password, hash string
 	if err := wire.ReadStrict(c.Request(), wire.Fields{
-		"id": &u.ID, "unionid": &u.UnionID, "openid": &openid, "phone": &phone, "username": &u.Username,
+		"id": &u.ID, "unionid": &u.UnionID, "openid": &openid, "phone": &phone, "email": &email, "username": &u.Username,
 		"nickname": &u.Profile.Nickname, "photo": &u.Profile.AvatarURL, "registerMethod": &u.RegisterMethod,
 		"password": &password, "passwordHash": &hash,
 	}); err != nil {
@@ -76,7 +78,7 @@ func (a *API) CreateUser(c echo.Context) error {
 	if openid != "" {
 		u.Identities = []userpool.Identity{{AppID: p.AppID, OpenID: openid}}
 	}
-	u.Phone = userpool.Phone(phone)
+	u.Phone, u.Email = userpool.Phone(phone), userpool.Email(email)
 	if password == "" && hash == "" {
 		u, err = a.pools.CreateUser(ctx, u)
 	} else {
@@ -119,18 +121,20 @@ func (a *API) ShowUser(c echo.Context) error {
 // PatchUser answers PATCH /admin/v1/pools/:id/users/:userId.
 func (a *API) PatchUser(c echo.Context) error {
 	var blocked wire.Optional[bool]
-	var password, hash wire.Optional[string]
-	if err := wire.ReadStrict(c.Request(), wire.Fields{"blocked": &blocked, "password": &password, "passwordHash": &hash}); err != nil {
+	var email, password, hash wire.Optional[string]
+	if err := wire.ReadStrict(c.Request(), wire.Fields{"blocked": &blocked, "email": &email, "password": &password, "passwordHash": &hash}); err != nil {
 		return err
 	}
 	ctx, poolID, userID := c.Request().Context(), c.Param("id"), c.Param("userId")
 	var u userpool.User
 	var err error
 	switch {
-	case blocked.Set && (password.Set || hash.Set), password.Set && hash.Set:
+	case count(blocked.Set, email.Set, password.Set, hash.Set) > 1:
 		return userpool.Invalid("body", "must change one thing at a time", "一次只能修改一项")
 	case blocked.Set:
 		u, err = a.pools.SetBlocked(ctx, poolID, userID, blocked.Value)
+	case email.Set:
+		u, err = a.pools.SetEmail(ctx, poolID, userID, email.Value)
 	case password.Null || hash.Null:
 		u, err = a.pools.RemovePassword(ctx, poolID, userID)
 	case password.Set:
@@ -178,4 +182,14 @@ func (a *API) answerUser(c echo.Context, u userpool.User, err error) error {
 func (a *API) shown(ctx context.Context, u userpool.User) (user, error) {
 	at, err := a.pools.PasswordSetAt(ctx, u.PoolID, u.ID)
 	return userOf(u, at), err
+}
+
+// count returns how many of them are true.
+func count(all ...bool) (n int) {
+	for _, b := range all {
+		if b {
+			n++
+		}
+	}
+	return n
 }

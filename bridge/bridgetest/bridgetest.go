@@ -49,6 +49,7 @@ type Bridge struct {
 	WeChat        *sandbox.Server
 	Store         store.Store
 	Clock         *Clock
+	Outbox        *Outbox // of one-time codes
 	Log           *Log
 	Server        *bridge.Server
 
@@ -103,7 +104,7 @@ func NewReplicas(t testing.TB, n int, options ...Option) []*Bridge {
 
 // newBridge returns a bridge that does not run yet, and its WeChat, which does.
 func newBridge(t testing.TB, lies place, options []Option) *Bridge {
-	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, lies: lies, options: options, public: &handler{}, admin: &handler{}}
+	b := &Bridge{Clock: &Clock{now: T0}, Outbox: newOutbox(t), Log: &Log{}, t: t, lies: lies, options: options, public: &handler{}, admin: &handler{}}
 	b.WeChat = sandbox.New(sandbox.Config{Now: b.Clock.Now})
 	b.WeChat.AddApp(sandbox.App{ID: AppID, Secret: AppSecret, Platform: Platform})
 	weixin := httptest.NewServer(b.WeChat)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"maps"
 	mime "mime/multipart"
 	"net/http"
 	"net/http/httptest"
@@ -60,6 +61,22 @@ var stories = []story{
 		w.Post(w.target(c), c.body).Want(200)
 		return c
 	}, 400, "invalid_state_token"},
+	{"bind", "bySMS", func(w *world) call {
+		c := w.sendCode("late comer", map[string]any{"way": "smsCode", "phone": "+8613800138003"})
+		w.Post(w.target(c), c.body).Want(200)
+		return w.proving(c, map[string]any{"phone": "+8613800138003", "smsCode": w.Outbox.Last("+8613800138003")})
+	}, 200, ""},
+	{"bind", "wrongCode", func(w *world) call {
+		return w.proving(w.sendCode("guesser", nil), map[string]any{"email": "user@example.com", "emailCode": "123456"})
+	}, 400, "wrong_code"},
+	{"sendCode", "bySMS", func(w *world) call {
+		return w.sendCode("late", map[string]any{"way": "smsCode", "phone": "+8613800138004"})
+	}, 200, ""},
+	{"sendCode", "again", func(w *world) call {
+		c := w.sendCode("hasty", map[string]any{"way": "emailCode", "email": "user@example.com"})
+		w.Post(w.target(c), c.body).Want(200)
+		return c
+	}, 429, "rate_limited"},
 	{"bind", "byPassword", func(w *world) call {
 		return w.bindByPassword("correct horse battery")
 	}, 200, ""},
@@ -284,6 +301,11 @@ var stories = []story{
 		c.media, c.body = jsonBody, `{"blocked":true}`
 		return c
 	}, 200, ""},
+	{"patchUser", "email", func(w *world) call {
+		c := w.ofUser("patchUser")
+		c.media, c.body = jsonBody, `{"email":"user@example.com"}`
+		return c
+	}, 200, ""},
 	{"patchUser", "password", func(w *world) call {
 		c := w.ofUser("patchUser")
 		c.media, c.body = jsonBody, `{"password":"correct horse battery"}`
@@ -436,6 +458,26 @@ func (w *world) bind(p bridgetest.Pool, user, phone string) call {
 	w.Issue(p, user).Want(200).Decode(&out)
 	return call{op: "bind", path: map[string]string{"userPoolId": p.ID}, media: jsonBody,
 		body: object(map[string]any{"stateToken": out.StateToken, "phoneCode": w.WeChat.PhoneCode(bridgetest.AppID, user, phone)})}
+}
+
+// sendCode asks for a code for an unknown user's sign-in.
+func (w *world) sendCode(user string, members map[string]any) call {
+	p := w.NewPool(`"signup":"bind"`, `"bindWays":["wechatPhone","smsCode","emailCode"]`, w.Outbox.Senders())
+	var out struct{ StateToken string }
+	w.Issue(p, user).Want(200).Decode(&out)
+	all := map[string]any{"stateToken": out.StateToken}
+	maps.Copy(all, members)
+	return call{op: "sendCode", path: map[string]string{"userPoolId": p.ID}, media: jsonBody, body: object(all)}
+}
+
+// proving finishes the sign-in for which that call is.
+func (w *world) proving(c call, members map[string]any) call {
+	var of struct{ StateToken string }
+	if err := json.Unmarshal([]byte(c.body), &of); err != nil {
+		w.t.Fatal(err)
+	}
+	members["stateToken"] = of.StateToken
+	return call{op: "bind", path: c.path, media: jsonBody, body: object(members)}
 }
 
 // bindByPassword is the end of a sign-in by somebody who has an account with the
