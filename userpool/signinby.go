@@ -14,8 +14,9 @@ var loginWays = []Way{WayWeChatPhone, WayPassword}
 // comes in by it.
 //
 // It returns, before the proof is looked at, ErrAppNotAllowed and ErrWayClosed;
-// the proof's errors; ErrAccountNotFound, ErrAccountUnclear, ErrBlocked, and
-// ErrPasswordWrong of a user who was signed out since.
+// the proof's errors; ErrAccountNotFound, ErrAccountUnclear, ErrBlocked;
+// ErrPasswordWrong of a user who was signed out since; ErrMFA and
+// ErrMFAUnenrolled, since there is no WeChat user whose sign-in could be finished.
 func (s *Service) SignInBy(ctx context.Context, pool Pool, p Proof) (User, error) {
 	switch {
 	case !pool.AllowsApp(""):
@@ -39,6 +40,12 @@ func (s *Service) SignInBy(ctx context.Context, pool Pool, p Proof) (User, error
 		return User{}, err
 	case u.Blocked:
 		return User{}, ErrBlocked
+	case pool.MFA != MFAOff:
+		in.user = u
+		err = s.clear(ctx, in)
+	}
+	if err != nil {
+		return User{}, err
 	}
 	return u, nil
 }

@@ -51,9 +51,19 @@ func (a *API) password(c echo.Context) (userpool.Proof, error) {
 	return a.pools.Password(name, password, wire.Addr(c)), err
 }
 
+// VerifyTOTP answers POST /api/v2/sdk/mfa/totp/verify: the second factor of a
+// sign-in that was answered with MFA_AUTH. The product's own call is not public.
+func (a *API) VerifyTOTP(c echo.Context) error {
+	return a.bind(c, func() (userpool.Proof, error) {
+		var code string
+		err := read(c, map[string]*string{"code": &code})
+		return a.pools.TOTP(code), err
+	})
+}
+
 // members are the names that the dialect has for those of proofs.
 var members = map[string]string{
-	"phoneCode": "wechat_code", "phone": "mobile", "smsCode": "verify_code", "emailCode": "verify_code", "username": "user_name",
+	"phoneCode": "wechat_code", "phone": "mobile", "smsCode": "verify_code", "emailCode": "verify_code", "username": "user_name", "totp": "code",
 }
 
 // bind finishes the sign-in of X-state-token by the proof that the body gives.

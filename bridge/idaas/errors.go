@@ -20,8 +20,8 @@ type problem struct {
 }
 
 // table maps errors to what a client sees. The first that fits counts; what is
-// not in it is ours. Codes of SDK.WECHAT are not the vendor's, who published
-// none for these cases.
+// not in it is ours. Codes of SDK.WECHAT and SDK.MFA are not the vendor's,
+// who published none for these cases.
 var table = []struct {
 	err error
 	problem
@@ -47,6 +47,7 @@ var table = []struct {
 	{userpool.ErrNoSender, problem{400, "SDK.CAPTCHA.0006", "应用没有开启这种验证码", "the application sends no such codes"}},
 	{errNotSent, problem{400, "SDK.CAPTCHA.0006", "应用没有开启这种验证码", "the application sends no such codes"}},
 	{userpool.ErrWeChatRisk, problem{400, "SDK.WECHAT.0002", "微信判定该用户为高风险", "WeChat refuses this user as high-risk"}},
+	{userpool.ErrTOTPWrong, problem{400, "SDK.MFA.0001", "动态码不正确或已使用", "the code is wrong or used"}},
 	{userpool.ErrRateLimited, problem{429, "SDK.WECHAT.0003", "请求过于频繁，请稍后再试", "too many attempts; try again later"}},
 	{userpool.ErrWeChatQuota, problem{429, "SDK.WECHAT.0003", "请求过于频繁，请稍后再试", "too many attempts; try again later"}},
 	{userpool.ErrIdentityTaken, problem{400, "SDK.WECHAT.0004", "该账号已绑定其他微信", "the account is bound to another WeChat user"}},
@@ -62,6 +63,7 @@ var serverError = problem{500, "SDK.COMMON.5000", "系统繁忙，请把 X-Reque
 // no other try helps.
 var denied = []error{
 	userpool.ErrBlocked, userpool.ErrSignupClosed, userpool.ErrAppNotAllowed, userpool.ErrWayClosed, userpool.ErrPhoneRequired,
+	userpool.ErrMFA, userpool.ErrMFAUnenrolled,
 }
 
 // Tell is the package's wire.Dialect.

@@ -123,7 +123,7 @@ func (a *API) guarded(c echo.Context, do func() error) error {
 	err := do()
 	for _, failure := range []error{
 		userpool.ErrStateInvalid, userpool.ErrStateExpired, userpool.ErrTooManyTries, userpool.ErrCode, userpool.ErrCodeWrong,
-		userpool.ErrPasswordWrong, userpool.ErrAccountNotFound, token.ErrSession,
+		userpool.ErrPasswordWrong, userpool.ErrTOTPWrong, userpool.ErrAccountNotFound, token.ErrSession,
 	} {
 		if errors.Is(err, failure) {
 			a.failures.Count(from, a.now())

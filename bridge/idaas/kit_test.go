@@ -132,8 +132,8 @@ func imported(b *bridgetest.Bridge, p bridgetest.Pool, id, phone string) {
 	b.Admin("POST", "/admin/v1/pools/"+p.ID+"/users", fmt.Sprintf(`{"id":%q,"phone":"+86%s"}`, id, phone)).Want(201)
 }
 
-func patch(b *bridgetest.Bridge, p bridgetest.Pool, setting string) {
-	b.Admin("PATCH", "/admin/v1/pools/"+p.ID, "{"+setting+"}").Want(200)
+func patch(b *bridgetest.Bridge, p bridgetest.Pool, settings ...string) {
+	b.Admin("PATCH", "/admin/v1/pools/"+p.ID, "{"+strings.Join(settings, ",")+"}").Want(200)
 }
 
 func block(b *bridgetest.Bridge, p bridgetest.Pool, id string, blocked bool) {

@@ -159,7 +159,7 @@ func TestEveryOperationBroken(t *testing.T) {
 
 // anyMedia are operations that take JSON under any Content-Type, since mini
 // programs send it so. Their descriptions say that in words.
-var anyMedia = []string{"casdoorToken", "casdoorRefresh", "casdoorIntrospect", "casdoorRevoke", "updateUser", "idaasLogin", "idaasLoginByPhone", "idaasBindByPhone", "idaasRegisterBindByPhone", "idaasBindByCode", "idaasRegisterBindByCode", "idaasSendCode", "idaasVerifyCaptcha", "idaasBindByPassword", "idaasLoginByPassword"}
+var anyMedia = []string{"casdoorToken", "casdoorRefresh", "casdoorIntrospect", "casdoorRevoke", "updateUser", "idaasLogin", "idaasLoginByPhone", "idaasBindByPhone", "idaasRegisterBindByPhone", "idaasBindByCode", "idaasRegisterBindByCode", "idaasSendCode", "idaasVerifyCaptcha", "idaasBindByPassword", "idaasLoginByPassword", "idaasVerifyTOTP"}
 
 // broken is a call with one mistake.
 type broken struct {
