@@ -169,7 +169,7 @@ func populate(t testing.TB, s store.Store, users int) (want state) {
 
 func same(t testing.TB, what string, got, want any) {
 	t.Helper()
-	opts := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}), cmp.Transformer("Secret", func(s userpool.Secret) string { return string(s) }), cmp.Transformer("Phone", func(p userpool.Phone) string { return string(p) })}
+	opts := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}), cmp.Transformer("Secret", func(s userpool.Secret) string { return string(s) }), cmp.Transformer("Phone", func(p userpool.Phone) string { return string(p) }), cmp.Transformer("Email", func(e userpool.Email) string { return string(e) })}
 	if d := cmp.Diff(want, got, opts); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
@@ -185,8 +185,8 @@ func verify(t testing.TB, s store.Store, want state) {
 		if u.UnionID == "" {
 			continue
 		}
-		m := must[userpool.Matches](t)(s.FindUsers(ctx, u.PoolID, userpool.Keys{UnionID: u.UnionID, Identity: u.Identities[1], Phone: u.Phone}))
-		if m.ByUnionID == nil || m.ByUnionID.ID != u.ID || m.ByIdentity == nil || m.ByIdentity.ID != u.ID || len(m.ByPhone) != 2 {
+		m := must[userpool.Matches](t)(s.FindUsers(ctx, u.PoolID, userpool.Keys{UnionID: u.UnionID, Identity: u.Identities[1], Phone: u.Phone, Email: u.Email}))
+		if m.ByEmail == nil || m.ByEmail.ID != u.ID || m.ByUnionID == nil || m.ByUnionID.ID != u.ID || m.ByIdentity == nil || m.ByIdentity.ID != u.ID || len(m.ByPhone) != 2 {
 			t.Errorf("user %s/%s is not found by all that is known: %+v", u.PoolID, u.ID, m)
 		}
 	}

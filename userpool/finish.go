@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"app2wxapp/audit"
 )
@@ -16,8 +17,8 @@ type Proof interface {
 	// Way names the proof among a pool's ways.
 	Way() Way
 	// Prove returns the keys that are proved for the WeChat user of that sign-in;
-	// UnionID and Identity are not among them. An error that wraps ErrCode says
-	// that the proof does not hold, and counts as a failure of the sign-in. Tries
+	// UnionID and Identity are not among them. An error that wraps ErrCode or
+	// ErrCodeWrong says that the proof does not hold, and counts as a failure of the sign-in. Tries
 	// of one moment are all made before any of them counts: a proof that can be
 	// guessed must bound its tries itself.
 	Prove(ctx context.Context, pool Pool, of Unfinished) (Keys, error)
@@ -67,7 +68,7 @@ func (s *Service) begin(ctx context.Context, in *signIn, sourceApp string) error
 		return err
 	}
 	s.metrics.begun.WithLabelValues(in.pool.ID).Inc()
-	return &UnfinishedError{State: Secret(text), MayRegister: u.MayRegister, Ways: in.pool.WaysToBind(), ExpiresAt: u.ExpiresAt, Life: UnfinishedLife}
+	return &UnfinishedError{State: Secret(text), MayRegister: u.MayRegister, Ways: s.offered(in.pool), ExpiresAt: u.ExpiresAt, Life: UnfinishedLife}
 }
 
 // Finish finishes the sign-in of that state token with the proof, and returns
@@ -97,19 +98,28 @@ func (s *Service) Finish(ctx context.Context, pool Pool, state string, p Proof) 
 	return u, of, err
 }
 
-func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof) (u User, of Unfinished, err error) {
-	of, err = s.store.Unfinished(ctx, pool.ID, key, s.now())
+// finishable returns the sign-in of that key if it can be finished in that way now.
+func (s *Service) finishable(ctx context.Context, pool Pool, key OneTimeKey, w Way, now time.Time) (Unfinished, error) {
+	of, err := s.store.Unfinished(ctx, pool.ID, key, now)
 	switch {
 	case err != nil:
-		return u, of, err
+		return of, err
 	case of.Identity.AppID != pool.AppID: // the pool has another mini program now
-		return u, of, ErrStateInvalid
+		return of, ErrStateInvalid
 	case !pool.AllowsApp(of.SourceApp):
-		return u, of, ErrAppNotAllowed
+		return of, ErrAppNotAllowed
 	case pool.Signup == SignupClosed:
-		return u, of, ErrSignupClosed
-	case !slices.Contains(pool.WaysToBind(), p.Way()):
-		return u, of, ErrWayClosed
+		return of, ErrSignupClosed
+	case !slices.Contains(pool.WaysToBind(), w):
+		return of, ErrWayClosed
+	}
+	return of, nil
+}
+
+func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof) (u User, of Unfinished, err error) {
+	of, err = s.finishable(ctx, pool, key, p.Way(), s.now())
+	if err != nil {
+		return u, of, err
 	}
 	keys, err := p.Prove(ctx, pool, of)
 	if err != nil {
@@ -146,13 +156,15 @@ func (in *signIn) account(m Matches) (u User, known bool, err error) {
 		return User{}, false, ErrSignupClosed
 	case in.proof == "":
 		return User{}, false, ErrUnfinished
-	case len(m.ByPhone) > 1:
+	}
+	switch shown := m.shown(); {
+	case len(shown) > 1:
 		return User{}, false, ErrAccountUnclear
-	case len(m.ByPhone) == 1 && in.another(m.ByPhone[0]):
+	case len(shown) == 1 && in.another(shown[0]):
 		return User{}, false, ErrIdentityTaken
-	case len(m.ByPhone) == 1:
+	case len(shown) == 1:
 		in.bound = true
-		return m.ByPhone[0], true, nil
+		return shown[0], true, nil
 	case !in.mayRegister:
 		return User{}, false, ErrAccountNotFound
 	}
@@ -160,9 +172,17 @@ func (in *signIn) account(m Matches) (u User, known bool, err error) {
 	return User{}, false, nil
 }
 
+// shown returns the users who have what a proof shows, which is one thing.
+func (m Matches) shown() []User {
+	if m.ByEmail != nil {
+		return []User{*m.ByEmail}
+	}
+	return m.ByPhone
+}
+
 // fails tells whether the error counts as a failure of a sign-in.
 func fails(err error) bool {
-	return errors.Is(err, ErrCode) || errors.Is(err, ErrAccountNotFound) || errors.Is(err, ErrIdentityTaken) ||
+	return errors.Is(err, ErrCode) || errors.Is(err, ErrCodeWrong) || errors.Is(err, ErrAccountNotFound) || errors.Is(err, ErrIdentityTaken) ||
 		errors.Is(err, ErrAccountUnclear) || errors.Is(err, ErrBlocked)
 }
 

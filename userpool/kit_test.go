@@ -51,6 +51,7 @@ type rig struct {
 	timeout     time.Duration        // of a sign-in
 	callTimeout time.Duration        // of one call
 	wrap        func(userpool.WeChat) userpool.WeChat
+	post        *post // what sends codes
 }
 
 func (r *rig) now() time.Time {
@@ -67,7 +68,7 @@ func (r *rig) turn(d time.Duration) {
 
 func newRig(t *testing.T, options ...func(*rig)) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &logs{}, path: filepath.Join(t.TempDir(), "data", "store.db"), time: t0, timeout: 10 * time.Second, callTimeout: 10 * time.Second}
+	r := &rig{t: t, log: &logs{}, path: filepath.Join(t.TempDir(), "data", "store.db"), post: &post{}, time: t0, timeout: 10 * time.Second, callTimeout: 10 * time.Second}
 	r.weixin = sandbox.New(sandbox.Config{Now: r.now})
 	r.weixin.AddApp(sandbox.App{ID: game, Secret: appSecret, Platform: platform})
 	r.weixin.AddApp(sandbox.App{ID: shop, Secret: appSecret, Platform: platform})
@@ -114,7 +115,7 @@ func (r *rig) over(st userpool.Store) *userpool.Service {
 	}
 	return userpool.New(userpool.Config{
 		Store: st, WeChat: w, Now: r.now, Log: slog.New(slog.NewJSONHandler(r.log, nil)),
-		WeChatTimeout: r.timeout, Metrics: userpool.NewMetrics(reg),
+		WeChatTimeout: r.timeout, Metrics: userpool.NewMetrics(reg), Senders: r.post,
 	})
 }
 

@@ -29,11 +29,12 @@ const limiterKeys = 16384
 // LimitKey is what events are counted by: a user, or an address.
 type LimitKey interface{ string | netip.Addr }
 
-// Limiter counts events by key: perMinute of them may come at once, and as many
-// each minute. It is safe for concurrent use.
+// Limiter counts events by key: most of them may come at once, and as many each
+// period. It is safe for concurrent use.
 type Limiter[K LimitKey] struct {
-	perMinute int
-	shared    bool // its counts are told to others
+	most   int
+	period time.Duration
+	shared bool // its counts are told to others
 
 	mu     sync.Mutex
 	keys   *lru.Cache[K, *limited]
@@ -44,19 +45,23 @@ type Limiter[K LimitKey] struct {
 // pass than there was.
 type limited struct {
 	*rate.Limiter
-	since  time.Time // when a minute began
-	events int       // in that minute, here
+	since  time.Time // when a period began
+	events int       // in that period, here
 	untold int       // of which others know nothing
 }
 
 // NewLimiter returns a Limiter of that many events a minute and key, in this
 // process.
 func NewLimiter[K LimitKey](perMinute int) *Limiter[K] {
+	return newLimiter[K](perMinute, time.Minute)
+}
+
+func newLimiter[K LimitKey](most int, period time.Duration) *Limiter[K] {
 	keys, err := lru.New[K, *limited](limiterKeys)
 	if err != nil {
 		panic(err) // the size is a positive constant
 	}
-	return &Limiter[K]{perMinute: perMinute, keys: keys, untold: map[K]struct{}{}}
+	return &Limiter[K]{most: most, period: period, keys: keys, untold: map[K]struct{}{}}
 }
 
 // Check returns a *RateLimitError if the key has no event left, and counts
@@ -66,10 +71,27 @@ func (l *Limiter[K]) Check(k K, now time.Time) error {
 	if !ok {
 		return nil
 	}
+	return l.left(r, now)
+}
+
+// left returns a *RateLimitError if there is no event left.
+func (l *Limiter[K]) left(r *limited, now time.Time) error {
 	if missing := 1 - r.TokensAt(now); missing > 0 {
-		wait := time.Duration(missing * float64(time.Minute) / float64(l.perMinute))
-		return &RateLimitError{RetryAfter: wait}
+		return &RateLimitError{RetryAfter: time.Duration(missing * float64(l.period) / float64(l.most))}
 	}
+	return nil
+}
+
+// Take counts an event of the key if it has one left, else it returns a
+// *RateLimitError: of events at once no more than there are left are counted.
+func (l *Limiter[K]) Take(k K, now time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.of(k)
+	if err := l.left(r, now); err != nil {
+		return err
+	}
+	l.count(k, r, now)
 	return nil
 }
 
@@ -77,7 +99,11 @@ func (l *Limiter[K]) Check(k K, now time.Time) error {
 func (l *Limiter[K]) Count(k K, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.of(k)
+	l.count(k, l.of(k), now)
+}
+
+// count is called with mu held.
+func (l *Limiter[K]) count(k K, r *limited, now time.Time) {
 	if r.AllowN(now, 1) && l.shared {
 		l.note(k, r, now)
 	}
@@ -87,7 +113,7 @@ func (l *Limiter[K]) Count(k K, now time.Time) {
 func (l *Limiter[K]) of(k K) *limited {
 	r, ok := l.keys.Get(k)
 	if !ok {
-		r = &limited{Limiter: rate.NewLimiter(rate.Limit(float64(l.perMinute)/60), l.perMinute)}
+		r = &limited{Limiter: rate.NewLimiter(rate.Limit(float64(l.most)/l.period.Seconds()), l.most)}
 		l.keys.Add(k, r)
 	}
 	return r

@@ -1,12 +1,17 @@
 package userpool
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics counts what costs money, and sign-ins that are to be finished.
 type Metrics struct {
 	phones   *prometheus.CounterVec
 	begun    *prometheus.CounterVec
 	finished *prometheus.CounterVec
+	codes    *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics.
@@ -21,7 +26,21 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		finished: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app2wxapp_signins_finished_total", Help: "What became of tries to bind an account or to register.",
 		}, []string{"pool", "result"}),
+		codes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app2wxapp_codes_total", Help: "One-time codes that were asked for; providers charge for those that are sent.",
+		}, []string{"pool", "channel", "result"}),
 	}
-	reg.MustRegister(m.phones, m.begun, m.finished)
+	reg.MustRegister(m.phones, m.begun, m.finished, m.codes)
 	return m
+}
+
+// sendResult returns what became of a code, as a label.
+func sendResult(err error) string {
+	switch {
+	case err == nil:
+		return "sent"
+	case errors.Is(err, ErrRateLimited), errors.Is(err, ErrTooManyCodes):
+		return "limited"
+	}
+	return "failed"
 }

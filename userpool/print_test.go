@@ -28,18 +28,19 @@ func hide(t *testing.T, how, text string, secrets ...string) {
 // shown.
 func TestSecretsDoNotPrint(t *testing.T) {
 	const plain, number, middle = "planted-secret", "13876543210", "7654"
-	s, p := userpool.Secret(plain), userpool.Phone("+86"+number)
+	s, p, mail := userpool.Secret(plain), userpool.Phone("+86"+number), userpool.Email(plain+"@example.com")
 	type inside struct {
 		Secret userpool.Secret
 		Phone  userpool.Phone
+		Email  userpool.Email
 	}
-	both := inside{s, p}
+	both := inside{s, p, mail}
 	for name, v := range map[string]any{
-		"secret": s, "phone": p, "pointer to secret": &s, "pointer to phone": &p, "struct": both, "pointer": &both,
+		"secret": s, "phone": p, "pointer to secret": &s, "pointer to phone": &p, "e-mail": mail, "pointer to e-mail": &mail, "struct": both, "pointer": &both,
 		"slice": []inside{both}, "map": map[string]inside{"key": both}, "any": []any{s, p},
 		"pool":    userpool.Pool{Settings: userpool.Settings{AppSecret: s}, JWTSecret: s},
-		"user":    &userpool.User{Phone: p},
-		"keys":    userpool.Keys{Phone: p},
+		"user":    &userpool.User{Phone: p, Email: mail},
+		"keys":    userpool.Keys{Phone: p, Email: mail},
 		"app":     userpool.App{Secret: s},
 		"new":     userpool.NewPool{JWTSecret: s, Settings: userpool.Settings{AppSecret: s}},
 		"message": userpool.Message{To: "+86" + number, Code: plain, Purpose: "bind"},

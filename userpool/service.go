@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +16,8 @@ import (
 	"app2wxapp/audit"
 )
 
-// Config is what a Service is made of; every field is required.
+// Config is what a Service is made of; every field is required
+// unless it says what nil means.
 type Config struct {
 	Store  Store
 	WeChat WeChat
@@ -24,6 +26,8 @@ type Config struct {
 	// WeChatTimeout bounds all calls of one sign-in together.
 	WeChatTimeout time.Duration
 	Metrics       *Metrics
+	// Senders send codes; nil means that there are none.
+	Senders Senders
 	// Limits shares what is counted with other processes; nil for none.
 	Limits *Limits
 }
@@ -33,12 +37,16 @@ type Config struct {
 type Service struct {
 	store   Store
 	wechat  WeChat
+	senders Senders
 	now     func() time.Time
 	log     *slog.Logger
 	timeout time.Duration
 	entries *Limiter[string] // by pool and user
 	begun   *Limiter[string] // by pool and openid
 	metrics *Metrics
+
+	codesFrom *Limiter[netip.Addr]
+	codesOf   *Limiter[string] // by pool
 
 	uses sync.Map // secret id → *secretUse
 
@@ -54,7 +62,13 @@ type secretUse struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{store: c.Store, wechat: c.WeChat, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, entries: NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute), begun: NewSharedLimiter[string](c.Limits, "begun", begunPerMinute), metrics: c.Metrics}
+	return &Service{
+		store: c.Store, wechat: c.WeChat, senders: c.Senders, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, metrics: c.Metrics,
+		entries:   NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute),
+		begun:     NewSharedLimiter[string](c.Limits, "begun", begunPerMinute),
+		codesFrom: NewHourlyLimiter[netip.Addr](c.Limits, "codes.address", codesPerHour),
+		codesOf:   NewSharedLimiter[string](c.Limits, "codes.pool", poolCodesPerMinute),
+	}
 }
 
 // Pool returns the pool as it stands now, or ErrPoolNotFound. The caller must
@@ -108,6 +122,9 @@ func (s *Service) CreatePool(ctx context.Context, n NewPool) (Pool, Secret, erro
 	now := s.now()
 	kept, secret := newPoolSecret(now)
 	p := Pool{ID: n.ID, Settings: n.Settings, JWTSecret: n.JWTSecret, Secrets: []PoolSecret{kept}, CreatedAt: now, UpdatedAt: now}
+	if err := s.sendable(p); err != nil {
+		return Pool{}, "", err
+	}
 	made := audit.Event{At: now, Type: audit.PoolCreated, PoolID: p.ID, By: audit.By(ctx)}
 	if err := s.store.CreatePool(ctx, p, made); err != nil {
 		return Pool{}, "", err
@@ -134,7 +151,13 @@ func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settin
 		if changed := old.changed(p.Settings); len(changed) > 0 {
 			e = audit.Event{Type: audit.PoolChanged, Detail: map[string]string{audit.Settings: strings.Join(changed, ",")}}
 		}
-		return e, p.Validate()
+		if err := p.Validate(); err != nil {
+			return e, err
+		}
+		if slices.Equal(old.BindWays, p.BindWays) {
+			return e, nil // whatever has become of the senders since
+		}
+		return e, s.sendable(*p)
 	})
 }
 

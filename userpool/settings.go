@@ -50,7 +50,7 @@ func (s Settings) Validate() error {
 	}
 	for i, w := range s.BindWays {
 		if !slices.Contains(ways, w) || slices.Contains(s.BindWays[:i], w) {
-			return Invalid(fmt.Sprintf("bindWays[%d]", i), `must be "wechatPhone", once`, `必须为 "wechatPhone"，不能重复`)
+			return Invalid(fmt.Sprintf("bindWays[%d]", i), `must be "wechatPhone", "smsCode" or "emailCode", each once`, `必须为 "wechatPhone"、"smsCode" 或 "emailCode"，不能重复`)
 		}
 	}
 	for i, app := range s.AllowedApps {

@@ -9,7 +9,7 @@ import (
 // Processes that have one store have their limits in common: each counts for
 // itself and at once, and about once a second they tell each other what they
 // have counted, all of it in one write. So nobody can force a write per request.
-// Of a key's first event in a minute nobody is told: few have a second.
+// Of a key's first event in a period nobody is told: few have a second.
 //
 // What a process lets pass before it has heard of the others' is made up for: it
 // lets nothing pass for as long as that takes. Of a limit of n a minute r
@@ -59,7 +59,16 @@ type sharer interface {
 // all processes together that have a Limiter of this name. It must be made
 // before Share is called. With nil for Limits it is a process's own.
 func NewSharedLimiter[K LimitKey](in *Limits, name string, perMinute int) *Limiter[K] {
-	l := NewLimiter[K](perMinute)
+	return newLimiter[K](perMinute, time.Minute).sharing(in, name)
+}
+
+// NewHourlyLimiter returns a Limiter as NewSharedLimiter's, of that many events an
+// hour.
+func NewHourlyLimiter[K LimitKey](in *Limits, name string, perHour int) *Limiter[K] {
+	return newLimiter[K](perHour, time.Hour).sharing(in, name)
+}
+
+func (l *Limiter[K]) sharing(in *Limits, name string) *Limiter[K] {
 	if in == nil {
 		return l
 	}
@@ -95,7 +104,7 @@ func (l *Limits) Share(ctx context.Context, with Counts, now time.Time) error {
 // note counts an event of which others may have to be told. It is called with mu
 // held.
 func (l *Limiter[K]) note(k K, r *limited, now time.Time) {
-	if now.Sub(r.since) >= time.Minute {
+	if now.Sub(r.since) >= l.period {
 		if r.events == 1 {
 			r.untold = 0 // it was the only one
 		}
@@ -127,15 +136,15 @@ func (l *Limiter[K]) tell(limit string) (counts []Count) {
 func (l *Limiter[K]) hear(c Count, age time.Duration, now time.Time) {
 	k, ok := parseKey[K](c.Key)
 	// Meanwhile some of it has been made up for.
-	left := c.N - int(age.Minutes()*float64(l.perMinute))
+	left := c.N - int(age.Seconds()/l.period.Seconds()*float64(l.most))
 	if !ok || left <= 0 {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.of(k)
-	for ; left > 0; left -= l.perMinute {
-		r.ReserveN(now, min(left, l.perMinute))
+	for ; left > 0; left -= l.most {
+		r.ReserveN(now, min(left, l.most))
 	}
 	if r.untold > 0 {
 		l.untold[k] = struct{}{} // others have seen this key, too

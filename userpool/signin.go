@@ -312,6 +312,10 @@ func (in *signIn) resolve(m Matches) (User, error) {
 		in.changedPhone = u.Phone != ""
 		u.Phone, changed = phone, true
 	}
+	// Nobody who has an address proves another one: a proof finds its account by it.
+	if email := in.keys.Email; email != "" && u.Email != email {
+		u.Email, changed = email, true
+	}
 	if u.Phone == "" && in.pool.PhoneRequired {
 		return User{}, ErrPhoneRequired
 	}
@@ -458,6 +462,9 @@ func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
 	}
 	if u.Phone != "" && !u.Phone.valid() {
 		return User{}, invalidPhone
+	}
+	if u.Email != "" && !u.Email.valid() {
+		return User{}, invalidEmail
 	}
 	if u.UnionID != "" && !validCredential(u.UnionID) {
 		return User{}, Invalid("unionid", "must be printable ASCII", "必须为可打印的 ASCII 字符")

@@ -40,10 +40,14 @@ var (
 type Way string
 
 // The ways that there are.
-const WayWeChatPhone Way = "wechatPhone" // a phone number that WeChat verified
+const (
+	WayWeChatPhone Way = "wechatPhone" // a phone number that WeChat verified
+	WaySMSCode     Way = "smsCode"     // a phone number, by a code that was sent to it
+	WayEmailCode   Way = "emailCode"   // an e-mail address, by a code that was sent to it
+)
 
 // ways are all of them.
-var ways = []Way{WayWeChatPhone}
+var ways = []Way{WayWeChatPhone, WaySMSCode, WayEmailCode}
 
 // WaysToBind returns how the pool lets sign-ins be finished.
 func (s Settings) WaysToBind() []Way {
@@ -68,6 +72,7 @@ type Unfinished struct {
 	MayRegister bool
 	ExpiresAt   time.Time
 	Failures    int       // proofs that did not hold
+	Codes       int       // that were asked for
 	FinishedAt  time.Time // zero until then
 }
 
@@ -85,6 +90,16 @@ func (u Unfinished) Judge(poolID string, now time.Time) error {
 	case u.Failures >= MaxFailures:
 		return ErrTooManyTries
 	}
+	return nil
+}
+
+// CountCode counts a code that the sign-in asks for, or returns ErrTooManyCodes.
+// Stores use it.
+func (u *Unfinished) CountCode() error {
+	if u.Codes >= MaxCodes {
+		return ErrTooManyCodes
+	}
+	u.Codes++
 	return nil
 }
 

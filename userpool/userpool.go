@@ -3,7 +3,7 @@
 // A Pool is a tenant: one mini program, its settings, its secrets and its
 // users. A User is one person in one pool, known by a WeChat unionid, by every
 // (AppID, openid) under which a mini program saw them, by a verified phone
-// number, and by a username if they were given one. Nothing crosses pools: every lookup is by (pool, id).
+// number, by a verified e-mail address, and by a username if they were given one. Nothing crosses pools: every lookup is by (pool, id).
 //
 // Service.SignIn turns a mini program's login code into a user:
 //
@@ -38,7 +38,7 @@ var (
 	ErrPoolNotFound   = errors.New("userpool: no such pool")
 	ErrPoolExists     = errors.New("userpool: a pool with this id exists")
 	ErrUserNotFound   = errors.New("userpool: no such user")
-	ErrUserExists     = errors.New("userpool: a user with this id, unionid, openid or username exists")
+	ErrUserExists     = errors.New("userpool: a user with this id, unionid, openid, username or e-mail address exists")
 	ErrSecretNotFound = errors.New("userpool: no such secret")
 	ErrSecretLimit    = errors.New("userpool: two live secrets already; delete one first")
 
@@ -179,6 +179,7 @@ type User struct {
 	UnionID    string     // "" until WeChat reports one
 	Identities []Identity // the latest one last
 	Phone      Phone      // "" when none is known
+	Email      Email      // verified, unique in the pool; "" when none is known
 	Profile    Profile
 	// Username is what Casdoor calls a user's name: "" for none, unique in the
 	// pool. Once given it stays.
@@ -222,6 +223,7 @@ type Keys struct {
 	Identity Identity
 	Phone    Phone
 	Username string
+	Email    Email
 }
 
 // Matches are the users whom Keys found; nil and empty mean nobody.
@@ -229,6 +231,7 @@ type Matches struct {
 	ByUnionID  *User
 	ByIdentity *User
 	ByUsername *User
+	ByEmail    *User
 	ByPhone    []User // phone numbers are not unique: two at most are returned
 }
 
@@ -238,6 +241,7 @@ type Matches struct {
 // change that it tells of; the zero Event is none.
 type Store interface {
 	Codes
+	SentCodes
 	Counts
 
 	// CreatePool stores the pool, or returns ErrPoolExists.
@@ -262,8 +266,8 @@ type Store interface {
 	// latest may be missing: it tells who somebody is, at every sign-in.
 	FindUsers(ctx context.Context, poolID string, k Keys) (Matches, error)
 	// CreateUser stores a new user of an existing pool. It returns
-	// ErrUserExists if the id, the unionid, an identity or the username is taken
-	// in the pool.
+	// ErrUserExists if the id, the unionid, an identity, the username or the e-mail
+	// address is taken in the pool.
 	CreateUser(ctx context.Context, u User) error
 	// PutUser looks up the keys, asks resolve for the user to store, and stores
 	// it under its id and every key that it has, as one step. A resolved user

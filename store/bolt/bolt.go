@@ -12,9 +12,12 @@
 //	openids       HMAC(pool, AppID, openid)              user id
 //	phones        HMAC(pool, phone) + user id            user id
 //	usernames     HMAC(pool, username)                   user id
+//	emails        HMAC(pool, e-mail address)             user id
 //	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
 //	revoked       8 bytes of expiry + jti                empty
 //	unfinished    6 bytes of time + SHA-256(state token) sign-in that is to be finished
+//	recipients    HMAC(pool, phone or e-mail address)    codes that were sent there, and when
+//	recipient_ends  8 bytes of its end + that            empty
 //	sessions      session id                             session
 //	session_ends  8 bytes of expiry + session id         empty
 //	uploads       SHA-256 of a picture                   the picture
@@ -77,17 +80,22 @@ const (
 	bucketHolders = "holders"
 
 	bucketUnfinished = "unfinished"
+
+	bucketEmails        = "emails"
+	bucketRecipients    = "recipients"
+	bucketRecipientEnds = "recipient_ends"
 )
 
 var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
 	bucketNames, bucketTickets, bucketRevoked, bucketKeys, bucketAudit, bucketSessions, bucketSessionEnds,
-	bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
+	bucketUploads, bucketLoose, bucketHolders, bucketUnfinished, bucketEmails, bucketRecipients, bucketRecipientEnds,
 }
 
 // later are those that stores of earlier versions of the program lack.
 var later = []string{
 	bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
+	bucketEmails, bucketRecipients, bucketRecipientEnds,
 }
 
 // lockTimeout is how long Open waits for another process to let go of the file.
@@ -304,7 +312,7 @@ func (t *tx) put(bucket string, key, plain []byte) error {
 	t.writes++
 	b := t.Bucket([]byte(bucket))
 	switch bucket {
-	case bucketTickets, bucketUsers, bucketAudit, bucketSessions, bucketSessionEnds, bucketUnfinished:
+	case bucketTickets, bucketUsers, bucketAudit, bucketSessions, bucketSessionEnds, bucketUnfinished, bucketRecipientEnds:
 		b.FillPercent = 0.9 // keys grow with time: pages fill from the left
 	}
 	return b.Put(key, t.s.sealer.Seal(t.scratch, bucket, key, plain))

@@ -20,9 +20,11 @@ func TestEveryBucketIsMoved(t *testing.T) {
 	known := []string{
 		bucketAccess,                                             // with its user
 		bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, // made anew of the users
-		bucketSessionEnds, // and of the sessions
-		bucketLoose,       // those last an hour
-		bucketUnfinished,  // ten minutes, and not into another epoch
+		bucketSessionEnds,                     // and of the sessions
+		bucketLoose,                           // those last an hour
+		bucketEmails,                          // as the phones
+		bucketRecipients, bucketRecipientEnds, // their codes last five minutes
+		bucketUnfinished, // ten minutes, and not into another epoch
 	}
 	for _, k := range kinds() {
 		known = append(known, k.bucket)

@@ -100,6 +100,16 @@ var questions = map[string][]question{
 			}))
 		}},
 	},
+	bucketEmails: {
+		{"FindUsers", func(s *Store) error { return second(s.FindUsers(ctx, "p", userpool.Keys{Email: "a@example.com"})) }},
+		{"CreateUser", func(s *Store) error {
+			return s.CreateUser(ctx, userpool.User{PoolID: "p", ID: "new", Email: "a@example.com"})
+		}},
+	},
+	bucketRecipients: {
+		{"KeepCode", func(s *Store) error { return s.KeepCode(ctx, testCode, t0.Add(time.Hour)) }},
+		{"UseCode", func(s *Store) error { return s.UseCode(ctx, testCode, t0) }},
+	},
 	bucketAudit: {{"Events", func(s *Store) error { _, _, err := s.Events(ctx, audit.Query{Limit: 1}); return err }}},
 	bucketKeys: {
 		{"SigningKeys", func(s *Store) error { return second(s.SigningKeys(ctx)) }},
@@ -190,7 +200,7 @@ func TestFlippedRecord(t *testing.T) {
 // A record of the right key and the wrong contents.
 func TestRecordThatDoesNotDecode(t *testing.T) {
 	for bucket := range questions {
-		if bucket == bucketUnionIDs || bucket == bucketOpenIDs || bucket == bucketPhones || bucket == bucketNames {
+		if bucket == bucketUnionIDs || bucket == bucketOpenIDs || bucket == bucketPhones || bucket == bucketNames || bucket == bucketEmails {
 			continue // any text can be an id: see TestIndexWithoutUser
 		}
 		path := filled(t)
@@ -206,7 +216,7 @@ func TestRecordThatDoesNotDecode(t *testing.T) {
 
 // Records that were moved are as good as damaged: user a must not become b.
 func TestSwappedRecords(t *testing.T) {
-	for _, bucket := range []string{bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, bucketTickets} {
+	for _, bucket := range []string{bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, bucketEmails, bucketTickets} {
 		path := filled(t)
 		var last []byte
 		every(t, path, bucket, func(b *bbolt.Bucket, k, v []byte) error {

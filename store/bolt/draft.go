@@ -246,7 +246,7 @@ func (d *Draft) Index(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	for _, bucket := range []string{bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames} {
+	for _, bucket := range []string{bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, bucketEmails} {
 		shares, err := d.scatter(ctx, folder, bucket)
 		if err != nil {
 			return err

@@ -106,7 +106,7 @@ func testPool(id string) userpool.Pool {
 func testUser(id string) userpool.User {
 	return userpool.User{
 		PoolID: "p", ID: id, UnionID: "oU-" + id, Identities: []userpool.Identity{{AppID: "wx1", OpenID: "o1-" + id}},
-		Phone: "+8613800138000", Profile: userpool.Profile{Nickname: "nick-" + id}, Username: "name-" + id, SignedUp: t0, UpdatedAt: t0,
+		Phone: "+8613800138000", Profile: userpool.Profile{Nickname: "nick-" + id}, Username: "name-" + id, Email: userpool.Email(id + "@example.com"), SignedUp: t0, UpdatedAt: t0,
 	}
 }
 
@@ -153,6 +153,9 @@ var testUnfinished = userpool.Unfinished{
 	Key: testTicket("unfinished", 1).Key, PoolID: "p", Identity: userpool.Identity{AppID: "wx1", OpenID: "o1-new"}, ExpiresAt: t0.Add(userpool.UnfinishedLife),
 }
 
+// testCode is a code that fill sends.
+var testCode = userpool.OneTimeCode{PoolID: "p", Purpose: userpool.PurposeBind, To: "+8613800138000", Code: "012345"}
+
 // fill stores something in every bucket: pool p, users a and b, tickets a-1
 // (live), b-1 (redeemed and replayed), a signing key, a sign-in to be finished.
 func fill(t testing.TB, s *Store) {
@@ -170,6 +173,7 @@ func fill(t testing.TB, s *Store) {
 	_, err := s.RedeemTicket(ctx, attempt(testTicket("b", 1), "j-b2"))
 	wantErr(t, "replay", err, ticket.ErrRedeemed)
 	check(t, s.CreateUnfinished(ctx, testUnfinished))
+	check(t, s.KeepCode(ctx, testCode, t0))
 	if _, err := s.AddFirstSigningKey(ctx, token.Key{ID: "k", Alg: "ES256", Private: []byte{1}, CreatedAt: t0}); err != nil {
 		t.Fatal(err)
 	}

@@ -254,7 +254,7 @@ func (s *Source) Check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, bucket := range []string{bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames} {
+		for _, bucket := range []string{bucketUnionIDs, bucketOpenIDs, bucketPhones, bucketNames, bucketEmails} {
 			b := s.t.Bucket([]byte(bucket))
 			if b == nil { // of an earlier version
 				continue

@@ -268,7 +268,7 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 // itself is swept when a ticket of its age has ended for certain.
 func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, error) {
 	var old []ticket.Key
-	var ended, sessions, unfinished, events [][]byte
+	var ended, sessions, unfinished, recipients, events [][]byte
 	var damaged error
 	err := s.view(func(t *tx) error {
 		// Keys are in order of issue: past this one no ticket can have ended
@@ -299,10 +299,11 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 		}
 		sessions = t.oldSessions(now, limit-len(old)-len(ended))
 		unfinished = t.oldUnfinished(now, limit-len(old)-len(ended)-len(sessions))
-		events = t.oldEvents(now, limit-len(old)-len(ended)-len(sessions)-len(unfinished))
+		recipients = t.oldRecipients(now, limit-len(old)-len(ended)-len(sessions)-len(unfinished))
+		events = t.oldEvents(now, limit-len(old)-len(ended)-len(sessions)-len(unfinished)-len(recipients))
 		return nil
 	})
-	total := len(old) + len(ended) + len(sessions) + len(unfinished) + len(events)
+	total := len(old) + len(ended) + len(sessions) + len(unfinished) + len(recipients) + len(events)
 	if err != nil || total == 0 {
 		return 0, errors.Join(err, damaged)
 	}
@@ -333,7 +334,7 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 				return err
 			}
 		}
-		return t.sweepSessions(sessions)
+		return errors.Join(t.sweepRecipients(recipients), t.sweepSessions(sessions))
 	})
 	if err != nil {
 		return 0, err

@@ -144,6 +144,10 @@ func (s *Store) nameEntry(poolID, username string) indexEntry {
 	return indexEntry{bucketNames, s.keys.Blind(bucketNames, poolID, username)}
 }
 
+func (s *Store) emailEntry(poolID string, e userpool.Email) indexEntry {
+	return indexEntry{bucketEmails, s.keys.Blind(bucketEmails, poolID, string(e))}
+}
+
 // phonePrefix is what the entries of everybody with that phone begin with.
 func (s *Store) phonePrefix(poolID string, p userpool.Phone) []byte {
 	return s.keys.Blind(bucketPhones, poolID, string(p))
@@ -160,6 +164,9 @@ func (s *Store) entries(u userpool.User) []indexEntry {
 	}
 	if u.Username != "" {
 		list = append(list, s.nameEntry(u.PoolID, u.Username))
+	}
+	if u.Email != "" {
+		list = append(list, s.emailEntry(u.PoolID, u.Email))
 	}
 	if u.Phone != "" {
 		list = append(list, indexEntry{bucketPhones, append(s.phonePrefix(u.PoolID, u.Phone), u.ID...)})
@@ -191,6 +198,12 @@ func (t *tx) find(poolID string, k userpool.Keys, read reading) (m userpool.Matc
 	if k.Username != "" {
 		e := t.s.nameEntry(poolID, k.Username)
 		if m.ByUsername, err = t.indexed(e.bucket, e.key, poolID, read, m.ByIdentity); err != nil {
+			return m, err
+		}
+	}
+	if k.Email != "" {
+		e := t.s.emailEntry(poolID, k.Email)
+		if m.ByEmail, err = t.indexed(e.bucket, e.key, poolID, read, m.ByIdentity); err != nil {
 			return m, err
 		}
 	}

@@ -93,14 +93,14 @@ func connect(ctx context.Context, c Config) (*Store, error) {
 // upToDate refuses tables that this version did not make.
 func (s *Store) upToDate(ctx context.Context) error {
 	var there bool
-	var version, known int
+	var version, applied, known int
 	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('`+migrationsTable+`') IS NOT NULL`).Scan(&there); err != nil {
 		return err
 	}
 	if !there {
 		return errors.New("there is no store of app2wxapp in this database")
 	}
-	if err := s.pool.QueryRow(ctx, `SELECT max(version_id) FROM `+migrationsTable+` WHERE is_applied`).Scan(&version); err != nil {
+	if err := s.pool.QueryRow(ctx, `SELECT max(version_id), count(DISTINCT version_id) FILTER (WHERE version_id > 0) FROM `+migrationsTable+` WHERE is_applied`).Scan(&version, &applied); err != nil {
 		return err
 	}
 	files, err := migrations.ReadDir("migrations")
@@ -113,7 +113,7 @@ func (s *Store) upToDate(ctx context.Context) error {
 	switch {
 	case version > known:
 		return fmt.Errorf("a newer app2wxapp made its tables (version %d, this one knows %d); use that version", version, known)
-	case version < known:
+	case version < known, applied < len(files):
 		return fmt.Errorf("an earlier app2wxapp made its tables (version %d, this one knows %d); start this one's server on it once, stop it, and come again", version, known)
 	}
 	return nil

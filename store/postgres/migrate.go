@@ -40,7 +40,8 @@ func migrate(ctx context.Context, c *pgxpool.Config, o options) (err error) {
 		return err
 	}
 	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(migrationsTable),
-		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true),
+		goose.WithAllowOutofOrder(true)) // those that came later with a lower number are made up for
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,12 @@ func migrate(ctx context.Context, c *pgxpool.Config, o options) (err error) {
 		return err
 	case there > known:
 		return fmt.Errorf("a newer app2wxapp made its tables (version %d, this one knows %d); start that version again", there, known)
-	case there == known:
+	}
+	pending, err := p.HasPending(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !pending:
 		return nil
 	case !ok:
 		return errors.New("its tables are to be made or changed, which does not go through a pooler; add direct=host:port, the server itself, to store.url")

@@ -79,11 +79,14 @@ func TestSealed(t *testing.T) {
 	check(t, second(s.RedeemTicket(ctx, a)))
 	check(t, second(s.ShareCounts(ctx, []userpool.Count{{Limit: "redeem.failures", Key: a.Addr.String(), N: 1}})))
 	check(t, second(s.ClaimCode(ctx, userpool.CodeKey([]byte("16 hashed bytes.")), t0)))
+	for _, to := range []string{"+8613800138000", "u@planted.example"} {
+		check(t, s.KeepCode(ctx, userpool.OneTimeCode{PoolID: "p", Purpose: userpool.PurposeBind, To: to, Code: "planted-code"}, t0))
+	}
 	check(t, s.RecordEvents(ctx, []audit.Event{{At: t0, Type: audit.RedeemRefused, By: audit.Actor{Addr: a.Addr}}}))
 	c, err := pgx.Connect(ctx, url)
 	check(t, err)
 	defer c.Close(ctx)
-	for _, table := range []string{"meta", "pools", "users", "identities", "access", "tickets", "revoked", "signing_keys", "audit", "audit_end", "codes", "counted", "sessions", "pictures", "picture_holders", "unfinished"} {
+	for _, table := range []string{"meta", "pools", "users", "identities", "access", "tickets", "revoked", "signing_keys", "audit", "audit_end", "codes", "counted", "sessions", "pictures", "picture_holders", "unfinished", "recipients"} {
 		rows, err := c.Query(ctx, `SELECT encode(convert_to(t::text, 'UTF8'), 'escape') FROM `+table+` t`)
 		check(t, err)
 		all, err := pgx.CollectRows(rows, pgx.RowTo[string])

@@ -13,6 +13,7 @@
 //	pictures      SHA-256 of a picture                       the picture
 //	picture_holders  user: which picture the user holds
 //	unfinished    6 bytes of time + SHA-256(state token)     whose sign-in it is
+//	recipients    HMAC(pool, phone or e-mail address)        codes that were sent there, and when
 //	signing_keys  kid                                       private key
 //	audit         event id                                  event and SHA-256 of the row before
 //	audit_end     the only one                              where the audit chain ends

@@ -120,7 +120,7 @@ func (m locked) find(id string) *userpool.User {
 }
 
 func (m locked) all() (list []*userpool.User) {
-	for _, u := range []*userpool.User{m.ByUnionID, m.ByIdentity, m.ByUsername} {
+	for _, u := range []*userpool.User{m.ByUnionID, m.ByIdentity, m.ByUsername, m.ByEmail} {
 		if u != nil {
 			list = append(list, u)
 		}
@@ -191,13 +191,13 @@ func (s *Store) lockUser(ctx context.Context, tx pgx.Tx, poolID, id string) (*us
 }
 
 const (
-	insertUser = `INSERT INTO users (pool_id, id, record, unionid, phone, username) VALUES ($1, $2, $3, $4, $5, $6)`
+	insertUser = `INSERT INTO users (pool_id, id, record, unionid, phone, username, email) VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
 	insertAccess = `
 INSERT INTO access (pool_id, user_id, blocked, not_before, logins, last_login, last_addr)
 VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
-	updateUser = `UPDATE users SET record = $3, unionid = $4, phone = $5, username = $6 WHERE pool_id = $1 AND id = $2`
+	updateUser = `UPDATE users SET record = $3, unionid = $4, phone = $5, username = $6, email = $7 WHERE pool_id = $1 AND id = $2`
 
 	updateAccess = `
 UPDATE access SET blocked = $3, not_before = $4, logins = $5, last_login = $6, last_addr = $7
@@ -226,7 +226,8 @@ func (s *Store) putUser(ctx context.Context, tx pgx.Tx, old *userpool.User, u us
 	// Access first, as everywhere.
 	b.Queue(accessSQL, u.PoolID, u.ID, u.Blocked, maybe(u.NotBefore), int64(u.Logins.Count), // #nosec G115 -- a count
 		maybe(u.Logins.Last), s.sealAddr(u.PoolID, u.Logins.Addr))
-	b.Queue(userSQL, u.PoolID, u.ID, sealed, s.unionID(u.PoolID, u.UnionID), s.phone(u.PoolID, u.Phone), s.username(u.PoolID, u.Username))
+	b.Queue(userSQL, u.PoolID, u.ID, sealed, s.unionID(u.PoolID, u.UnionID), s.phone(u.PoolID, u.Phone), s.username(u.PoolID, u.Username),
+		s.email(u.PoolID, u.Email))
 	if gone := without(before, now); len(gone) > 0 {
 		b.Queue(deleteIdentities, gone)
 	}

@@ -115,7 +115,7 @@ func (s *Store) writeKeys(ctx context.Context, tx pgx.Tx, records []move.Record)
 // pageOfUsers reads a page of one table and enters the other by its key, however
 // large they are.
 const pageOfUsers = `
-SELECT ` + userColumns + `, u.unionid, u.phone, u.username
+SELECT ` + userColumns + `, u.unionid, u.phone, u.username, u.email
 FROM (
     SELECT * FROM users WHERE (pool_id, id) > ($1, $2) ORDER BY pool_id, id LIMIT $3
 ) u LEFT JOIN LATERAL (
@@ -125,14 +125,14 @@ ORDER BY u.pool_id, u.id`
 
 // scanMovedUser also holds the columns by which users are found to the users.
 func (s *Store) scanMovedUser(r pgx.CollectableRow) (move.Record, error) {
-	var unionID, phone, name []byte
-	u, err := s.scanUser(r, &unionID, &phone, &name)
+	var unionID, phone, name, email []byte
+	u, err := s.scanUser(r, &unionID, &phone, &name, &email)
 	if err != nil {
 		return move.Record{}, err
 	}
 	if string(unionID) != string(s.unionID(u.PoolID, u.UnionID)) || string(phone) != string(s.phone(u.PoolID, u.Phone)) ||
-		string(name) != string(s.username(u.PoolID, u.Username)) {
-		return move.Record{}, corrupt("users", errors.New("unionid, phone or username do not fit the record"))
+		string(name) != string(s.username(u.PoolID, u.Username)) || string(email) != string(s.email(u.PoolID, u.Email)) {
+		return move.Record{}, corrupt("users", errors.New("unionid, phone, username or e-mail address do not fit the record"))
 	}
 	return move.Record{Key: string(userKey(u.PoolID, u.ID)), Value: string(record.EncodeWholeUser(u))}, nil
 }
@@ -147,7 +147,7 @@ func (s *Store) writeUsers(ctx context.Context, tx pgx.Tx, records []move.Record
 			return err
 		}
 		users[i] = []any{poolID, id, s.sealer.Seal(nil, placeUser, userKey(poolID, id), record.EncodeUser(u)),
-			s.unionID(poolID, u.UnionID), s.phone(poolID, u.Phone), s.username(poolID, u.Username)}
+			s.unionID(poolID, u.UnionID), s.phone(poolID, u.Phone), s.username(poolID, u.Username), s.email(poolID, u.Email)}
 		access[i] = []any{poolID, id, u.Blocked, maybe(u.NotBefore), int64(u.Logins.Count), // #nosec G115 -- a count
 			maybe(u.Logins.Last), s.sealAddr(poolID, u.Logins.Addr)}
 		for _, openID := range s.openIDs(u) {
@@ -158,7 +158,7 @@ func (s *Store) writeUsers(ctx context.Context, tx pgx.Tx, records []move.Record
 	slices.SortFunc(identities, func(a, b []any) int { return strings.Compare(string(a[0].([]byte)), string(b[0].([]byte))) })
 	return errors.Join(
 		fill(ctx, tx, "access", []string{"pool_id", "user_id", "blocked", "not_before", "logins", "last_login", "last_addr"}, access),
-		fill(ctx, tx, "users", []string{"pool_id", "id", "record", "unionid", "phone", "username"}, users),
+		fill(ctx, tx, "users", []string{"pool_id", "id", "record", "unionid", "phone", "username", "email"}, users),
 		fill(ctx, tx, "identities", []string{"openid", "pool_id", "user_id"}, identities),
 	)
 }

@@ -154,6 +154,7 @@ func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int
 		{sweepSessions, now},
 		{sweepCodes, now},
 		{sweepCounted, 2 * countsFor.Seconds()},
+		{sweepRecipients, now},
 		{sweepUnfinished, now.Add(-userpool.UnfinishedRetain)},
 		{sweepEvents, idFrom(now.Add(time.Millisecond - audit.RetainFor))},
 	} {

@@ -15,8 +15,8 @@ import (
 const placeUnfinished = "unfinished"
 
 const createUnfinished = `
-INSERT INTO unfinished (key, pool_id, epoch, expires_at, failures, finished_at, record)
-VALUES ($1, $2, (SELECT epoch FROM meta), $3, $4, $5, $6)
+INSERT INTO unfinished (key, pool_id, epoch, expires_at, failures, finished_at, record, codes)
+VALUES ($1, $2, (SELECT epoch FROM meta), $3, $4, $5, $6, $7)
 ON CONFLICT (key) DO NOTHING`
 
 // CreateUnfinished implements userpool.Store. A key is of 256 random bits: one
@@ -25,12 +25,12 @@ ON CONFLICT (key) DO NOTHING`
 func (s *Store) CreateUnfinished(ctx context.Context, u userpool.Unfinished) error {
 	sealed := s.sealer.Seal(nil, placeUnfinished, u.Key[:], record.EncodeUnfinished(u))
 	_, err := read(ctx, s, "create sign-in", createUnfinished,
-		[]any{u.Key[:], u.PoolID, u.ExpiresAt, u.Failures, maybe(u.FinishedAt), sealed}, exists)
+		[]any{u.Key[:], u.PoolID, u.ExpiresAt, u.Failures, maybe(u.FinishedAt), sealed, u.Codes}, exists)
 	return err
 }
 
 const readUnfinished = `
-SELECT u.pool_id, u.expires_at, u.failures, u.finished_at, u.record
+SELECT u.pool_id, u.expires_at, u.failures, u.finished_at, u.record, u.codes
 FROM unfinished u
 WHERE u.key = $1 AND u.epoch = (SELECT epoch FROM meta)`
 
@@ -39,9 +39,9 @@ func (s *Store) scanUnfinished(r pgx.Row, k userpool.OneTimeKey) (u userpool.Unf
 	var sealed []byte
 	var poolID string
 	var expires time.Time
-	var failures int
+	var failures, codes int
 	var finished *time.Time
-	if err := r.Scan(&poolID, &expires, &failures, &finished, &sealed); err != nil {
+	if err := r.Scan(&poolID, &expires, &failures, &finished, &sealed, &codes); err != nil {
 		return u, err
 	}
 	plain, err := s.open(placeUnfinished, k[:], sealed)
@@ -51,7 +51,7 @@ func (s *Store) scanUnfinished(r pgx.Row, k userpool.OneTimeKey) (u userpool.Unf
 	if u, err = record.DecodeUnfinished(k, plain); err != nil {
 		return u, corrupt(placeUnfinished, err)
 	}
-	u.PoolID, u.ExpiresAt, u.Failures, u.FinishedAt = poolID, expires.UTC(), failures, utc(finished)
+	u.PoolID, u.ExpiresAt, u.Failures, u.FinishedAt, u.Codes = poolID, expires.UTC(), failures, utc(finished), codes
 	return u, nil
 }
 

@@ -17,6 +17,7 @@ const (
 	byOpenID  = "openids"
 	byPhone   = "phones"
 	byName    = "usernames"
+	byEmail   = "emails"
 )
 
 func (s *Store) unionID(poolID, unionID string) []byte {
@@ -45,6 +46,13 @@ func (s *Store) username(poolID, name string) []byte {
 		return nil
 	}
 	return s.keys.Blind(byName, poolID, name)
+}
+
+func (s *Store) email(poolID string, e userpool.Email) []byte {
+	if e == "" {
+		return nil
+	}
+	return s.keys.Blind(byEmail, poolID, string(e))
 }
 
 // userColumns are what scanUser reads.
@@ -133,6 +141,8 @@ FROM (
     UNION ALL
     SELECT 3, pool_id, id FROM users WHERE username = $4
     UNION ALL
+    SELECT 5, pool_id, id FROM users WHERE email = $5
+    UNION ALL
     (SELECT 4, pool_id, id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ) f
 LEFT JOIN users u ON u.pool_id = f.pool_id AND u.id = f.id
@@ -144,12 +154,14 @@ ORDER BY f.way, f.id`
 const lockUsers = `
 SELECT u.id
 FROM users u JOIN access a ON a.pool_id = u.pool_id AND a.user_id = u.id
-WHERE u.pool_id = $5 AND a.pool_id = $5 AND u.id = ANY (ARRAY(
+WHERE u.pool_id = $6 AND a.pool_id = $6 AND u.id = ANY (ARRAY(
     SELECT id FROM users WHERE unionid = $1
     UNION
     SELECT user_id FROM identities WHERE openid = $2
     UNION
     SELECT id FROM users WHERE username = $4
+    UNION
+    SELECT id FROM users WHERE email = $5
     UNION
     (SELECT id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ))
@@ -157,7 +169,9 @@ ORDER BY a.pool_id, a.user_id
 FOR UPDATE OF a, u`
 
 func (s *Store) hidden(poolID string, k userpool.Keys) []any {
-	return []any{s.unionID(poolID, k.UnionID), s.openID(poolID, k.Identity), s.phone(poolID, k.Phone), s.username(poolID, k.Username)}
+	return []any{
+		s.unionID(poolID, k.UnionID), s.openID(poolID, k.Identity), s.phone(poolID, k.Phone), s.username(poolID, k.Username), s.email(poolID, k.Email),
+	}
 }
 
 // match is a user and the way by which findUsers came to them.
@@ -180,6 +194,8 @@ func matches(list []match) (m userpool.Matches) {
 			m.ByIdentity = &f.User
 		case 3:
 			m.ByUsername = &f.User
+		case 5:
+			m.ByEmail = &f.User
 		default:
 			m.ByPhone = append(m.ByPhone, f.User)
 		}

@@ -16,6 +16,7 @@ func EncodeUnfinished(u userpool.Unfinished) []byte {
 	e.Time(u.ExpiresAt)
 	e.Num(uint64(u.Failures)) // #nosec G115 -- a count
 	e.Time(u.FinishedAt)
+	e.Num(uint64(u.Codes)) // #nosec G115 -- a count
 	return e
 }
 
@@ -32,5 +33,6 @@ func DecodeUnfinished(k userpool.OneTimeKey, record string) (userpool.Unfinished
 	u.ExpiresAt = d.Time()
 	u.Failures = int(d.Num()) // #nosec G115 -- the writer converted it the other way
 	u.FinishedAt = d.Time()
+	u.Codes = int(d.Num()) // #nosec G115 -- the writer converted it the other way
 	return u, d.Err
 }

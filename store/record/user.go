@@ -27,6 +27,7 @@ func EncodeUser(u userpool.User) []byte {
 		e.Text(name)
 		e.Text(u.Attributes[name])
 	}
+	e.Text(string(u.Email))
 	return e
 }
 
@@ -53,6 +54,7 @@ func DecodeUser(poolID, id, record string) (userpool.User, error) {
 			u.Attributes[name] = d.Text()
 		}
 	}
+	u.Email = userpool.Email(d.Text())
 	return u, d.Err
 }
 

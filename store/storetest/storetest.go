@@ -89,6 +89,13 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"UnfinishedFails", testUnfinishedFails},
 		{"UnfinishedRace", testUnfinishedRace},
 		{"UnfinishedSweep", testUnfinishedSweep},
+		{"SentCodes", testSentCodes},
+		{"SentCodesRefusals", testSentCodesRefusals},
+		{"SentCodesLimits", testSentCodesLimits},
+		{"SentCodesOfSignIns", testSentCodesOfSignIns},
+		{"SentCodesRace", testSentCodesRace},
+		{"SentCodesSweep", testSentCodesSweep},
+		{"EmailRace", testEmailRace},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -124,7 +131,7 @@ func wantErr(t *testing.T, what string, got, want error) {
 // same compares values and shows the difference; nil and empty lists are alike.
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()
-	opts := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}), cmp.Transformer("Secret", func(s userpool.Secret) string { return string(s) }), cmp.Transformer("Phone", func(p userpool.Phone) string { return string(p) })}
+	opts := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}), cmp.Transformer("Secret", func(s userpool.Secret) string { return string(s) }), cmp.Transformer("Phone", func(p userpool.Phone) string { return string(p) }), cmp.Transformer("Email", func(e userpool.Email) string { return string(e) })}
 	if d := cmp.Diff(want, got, opts); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
@@ -151,6 +158,7 @@ func User(poolID, id string) userpool.User {
 		PoolID: poolID, ID: id, UnionID: "oU-" + id,
 		Identities:     []userpool.Identity{{AppID: "wx1", OpenID: "o1-" + id}, {AppID: "wx2", OpenID: "o2-" + id}},
 		Phone:          userpool.Phone("+8613800138000"),
+		Email:          userpool.Email(id + "@planted.example"),
 		Profile:        userpool.Profile{Nickname: "示例用户", AvatarURL: "https://example.com/a", Gender: 1, Language: "zh_CN", City: "Hangzhou", Province: "Zhejiang", Country: "China"},
 		Username:       "name-" + id,
 		Attributes:     map[string]string{"birthdate": "1990-01-01", "company": "示例公司"},
@@ -255,7 +263,9 @@ func testCreateUserTaken(t *testing.T, s store.Store) {
 	open.Identities[1].OpenID = "o2-u"
 	name := User("p", "other")
 	name.Username = "name-u"
-	for name, u := range map[string]userpool.User{"id": id, "unionid": union, "openid": open, "username": name} {
+	mail := User("p", "other")
+	mail.Email = "u@planted.example"
+	for name, u := range map[string]userpool.User{"id": id, "unionid": union, "openid": open, "username": name, "e-mail": mail} {
 		wantErr(t, "same "+name, s.CreateUser(ctx, u), userpool.ErrUserExists)
 	}
 	// A refused user leaves nothing behind.
@@ -276,6 +286,9 @@ func ids(m userpool.Matches) string {
 	}
 	if m.ByUsername != nil {
 		s += " named " + m.ByUsername.ID
+	}
+	if m.ByEmail != nil {
+		s += " mailed " + m.ByEmail.ID
 	}
 	return s
 }
@@ -306,6 +319,9 @@ func testFindUsers(t *testing.T, s store.Store) {
 		{userpool.Keys{Username: "name-a"}, "- - named a"},
 		{userpool.Keys{Username: "Name-a"}, "- -"}, // another letter case is another name
 		{userpool.Keys{UnionID: "oU-a", Phone: "+8613800138000", Username: "name-b"}, "a - a named b"},
+		{userpool.Keys{Email: "a@planted.example"}, "- - mailed a"},
+		{userpool.Keys{Email: "A@planted.example"}, "- -"}, // the domain has one spelling
+		{userpool.Keys{Email: "a@planted.example", Phone: "+8613800138000", Username: "name-b"}, "- - a named b mailed a"},
 	} {
 		if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", row.keys))); got != row.want {
 			t.Errorf("FindUsers(%+v): got %q, want %q", row.keys, got, row.want)
@@ -319,7 +335,7 @@ func testFindUsersStaysInPool(t *testing.T, s store.Store) {
 	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	check(t, s.CreatePool(ctx, Pool("q"), audit.Event{}))
 	check(t, s.CreateUser(ctx, User("p", "a")))
-	keys := userpool.Keys{UnionID: "oU-a", Identity: userpool.Identity{AppID: "wx1", OpenID: "o1-a"}, Phone: "+8613800138000", Username: "name-a"}
+	keys := userpool.Keys{UnionID: "oU-a", Identity: userpool.Identity{AppID: "wx1", OpenID: "o1-a"}, Phone: "+8613800138000", Username: "name-a", Email: "a@planted.example"}
 	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "q", keys))); got != "- -" {
 		t.Errorf("another pool finds %q", got)
 	}
@@ -329,13 +345,13 @@ func testPutUserMovesIndexes(t *testing.T, s store.Store) {
 	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	u := User("p", "a")
 	check(t, s.CreateUser(ctx, u))
-	old := userpool.Keys{UnionID: u.UnionID, Identity: u.Identities[0], Phone: u.Phone, Username: u.Username}
+	old := userpool.Keys{UnionID: u.UnionID, Identity: u.Identities[0], Phone: u.Phone, Username: u.Username, Email: u.Email}
 	want := u
-	want.UnionID, want.Phone, want.Username, want.Attributes = "oU-new", "+85261234567", "new", nil
+	want.UnionID, want.Phone, want.Username, want.Email, want.Attributes = "oU-new", "+85261234567", "new", "new@planted.example", nil
 	want.Identities = []userpool.Identity{u.Identities[1], {AppID: "wx3", OpenID: "o3"}}
 	got := must[userpool.User](t)(s.PutUser(ctx, "p", old, silently(func(m userpool.Matches) (userpool.User, error) {
-		if ids(m) != "a a a named a" {
-			t.Errorf("PutUser found %q, want a four times", ids(m))
+		if ids(m) != "a a a named a mailed a" {
+			t.Errorf("PutUser found %q, want a five times", ids(m))
 		}
 		return want, nil
 	})))
@@ -344,9 +360,9 @@ func testPutUserMovesIndexes(t *testing.T, s store.Store) {
 	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", old))); got != "- -" {
 		t.Errorf("old keys find %q", got)
 	}
-	fresh := userpool.Keys{UnionID: "oU-new", Identity: want.Identities[1], Phone: want.Phone, Username: "new"}
-	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", fresh))); got != "a a a named a" {
-		t.Errorf("new keys find %q, want a four times", got)
+	fresh := userpool.Keys{UnionID: "oU-new", Identity: want.Identities[1], Phone: want.Phone, Username: "new", Email: want.Email}
+	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", fresh))); got != "a a a named a mailed a" {
+		t.Errorf("new keys find %q, want a five times", got)
 	}
 }
 
@@ -372,6 +388,8 @@ func testPutUserErrors(t *testing.T, s store.Store) {
 		return u, nil
 	}))
 	wantErr(t, "somebody else's username", err, userpool.ErrUserExists)
+	_, err = s.UpdateUser(ctx, "p", "b", silent(func(u *userpool.User) error { u.Email = "a@planted.example"; return nil }))
+	wantErr(t, "somebody else's e-mail address", err, userpool.ErrUserExists)
 	same(t, "the user meanwhile", must[userpool.User](t)(s.User(ctx, "p", "b")), User("p", "b"))
 }
 
