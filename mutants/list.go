@@ -47,7 +47,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "bind: the identity is not looked at", file: "userpool/finish.go",
-		old: "case len(m.ByPhone) == 1 && in.another(m.ByPhone[0]):", new: "case len(m.ByPhone) == 1 && in.another(m.ByPhone[0]) && m.ByPhone[0].Blocked:", packages: theUsers,
+		old: "case len(shown) == 1 && in.another(shown[0]):", new: "case len(shown) == 1 && in.another(shown[0]) && shown[0].Blocked:", packages: theUsers,
 	},
 	{
 		name: "bind: who has an account by now binds another", file: "userpool/finish.go",
