@@ -45,7 +45,10 @@ type Config struct {
 	// DrainDelay is how long the server goes on after SIGTERM as if nothing were,
 	// but for /readyz; 0 by default.
 	DrainDelay time.Duration
-	Log        struct {
+	IDaaS      struct {
+		ErrorPrefix string // before its error codes; none by default
+	}
+	Log struct {
 		Level  slog.Level
 		Format string // "json" or "text"; empty: text on a terminal, else json
 	}
@@ -104,6 +107,7 @@ func settings() []setting {
 		{"trusted_proxies", "", list, "addresses or CIDRs of your own proxies, such as 10.0.0.0/8, or a preset: aliyun, tencent",
 			field(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies }, prefixes)},
 		{"drain_delay", "0s", plain, "a duration of at most 2m, such as 10s", field(func(c *Config) *time.Duration { return &c.DrainDelay }, drainDelay)},
+		{"idaas.error_prefix", "", plain, "IDAAS. or another word of letters and digits with a dot after it", field(func(c *Config) *string { return &c.IDaaS.ErrorPrefix }, errorPrefix)},
 		{"log.level", "info", plain, "debug, info, warn or error", field(func(c *Config) *slog.Level { return &c.Log.Level }, logLevel)},
 		{"log.format", "", plain, "json or text", field(func(c *Config) *string { return &c.Log.Format }, logFormat)},
 	}

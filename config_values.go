@@ -105,6 +105,12 @@ func drainDelay(text string) (time.Duration, error) {
 		refuse(d < 0, "is less than zero"), refuse(d > 2*time.Minute, "is too long"))
 }
 
+// errorPrefix is short: whatever it is stands before every code.
+func errorPrefix(text string) (string, error) {
+	word, dot := strings.CutSuffix(text, ".")
+	return text, refuse(!dot || word == "" || len(word) > 32 || strings.Trim(word, nameChars) != "", "is not a word with a dot after it")
+}
+
 func prefixes(text string) (all []netip.Prefix, err error) {
 	for item := range strings.SplitSeq(text, ",") {
 		item = strings.TrimSpace(item)

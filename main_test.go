@@ -423,6 +423,7 @@ func TestPoolCommands(t *testing.T) {
 		{[]string{"set", "--json", "moved", "captcha=off"}, `"captcha": "off"`},
 		{[]string{"set", "moved", "captcha=no"}, "captcha"},
 		{[]string{"set", "moved", "bindWays=pigeon"}, "bindWays[0]"},
+		{[]string{"set", "moved", "loginWays=wechatPhone", "sessionTokenTTL=7200", "sessionTokenSliding=true"}, "7200"},
 		{[]string{"set", "moved", "ticketTTL=5"}, "ticketTTL"},
 		{[]string{"set", "moved", "ticketTTL=soon"}, "whole number"},
 		{[]string{"set", "moved", "secretRequird=false"}, "secretRequird"},

@@ -31,6 +31,9 @@ type pool struct {
 	AllowedApps    []string `json:"allowedApps"`
 	BindWays       []string `json:"bindWays"`
 	BindRegister   bool     `json:"bindRegister"`
+	LoginWays      []string `json:"loginWays"`
+	SessionTTL     int      `json:"sessionTokenTTL"`
+	SessionSliding bool     `json:"sessionTokenSliding"`
 	Captcha        string   `json:"captcha"`
 	Secrets        []struct {
 		ID         string  `json:"id"`
@@ -51,7 +54,8 @@ appSecret 请用这种方式，因为命令行会被本机其他用户看到。
   pkceRequired=true|false  responseFormat=user|envelope  revokeOnReplay=true|false
   tokenTTL=SECONDS  tokenAlg=HS256|RS256|ES256|EdDSA  signup=open|closed|bind
   matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…
-  bindWays=wechatPhone  bindRegister=true|false  captcha=on|off`
+  bindWays=wechatPhone  bindRegister=true|false  loginWays=wechatPhone
+  sessionTokenTTL=300..31536000  sessionTokenSliding=true|false  captcha=on|off`
 
 func poolCommand() *cobra.Command {
 	c := &cobra.Command{Use: "pool", Short: "Create and change user pools of a running server / 管理用户池"}
@@ -205,7 +209,9 @@ func printPool(w io.Writer, p pool) {
 		{"responseFormat", p.ResponseFormat}, {"revokeOnReplay", strconv.FormatBool(p.RevokeOnReplay)}, {"signup", p.Signup},
 		{"matchPhone", strconv.FormatBool(p.MatchPhone)}, {"phoneRequired", strconv.FormatBool(p.PhoneRequired)},
 		{"allowedApps", strings.Join(p.AllowedApps, ",")},
-		{"bindWays", strings.Join(p.BindWays, ",")}, {"bindRegister", strconv.FormatBool(p.BindRegister)}, {"captcha", p.Captcha}, {"createdAt", p.CreatedAt}, {"updatedAt", p.UpdatedAt},
+		{"bindWays", strings.Join(p.BindWays, ",")}, {"bindRegister", strconv.FormatBool(p.BindRegister)},
+		{"loginWays", strings.Join(p.LoginWays, ",")}, {"sessionTokenTTL", strconv.Itoa(p.SessionTTL)}, {"sessionTokenSliding", strconv.FormatBool(p.SessionSliding)},
+		{"captcha", p.Captcha}, {"createdAt", p.CreatedAt}, {"updatedAt", p.UpdatedAt},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}
@@ -231,7 +237,7 @@ func printPool(w io.Writer, p pool) {
 var kinds = map[string]string{
 	"secretRequired": "bool", "pkceRequired": "bool", "revokeOnReplay": "bool", "matchPhone": "bool", "phoneRequired": "bool",
 	"ticketTTL": "int", "tokenTTL": "int", "allowedApps": "list",
-	"bindWays": "list", "bindRegister": "bool",
+	"bindWays": "list", "bindRegister": "bool", "loginWays": "list", "sessionTokenTTL": "int", "sessionTokenSliding": "bool",
 }
 
 // readSettings turns key=value arguments into the members of a request.

@@ -81,7 +81,7 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 		Store:         s.store,
 		WeChat:        wechat.New(wechat.Config{BaseURL: cfg.WeChat.BaseURL, Timeout: cfg.WeChat.Timeout, Observe: wechat.Metrics(reg)}),
 		WeChatTimeout: cfg.WeChat.Timeout, Now: now, Log: log, Reg: reg,
-		PublicURL: s.PublicURL, AdminToken: s.AdminToken, TrustedProxies: cfg.TrustedProxies, Version: version,
+		PublicURL: s.PublicURL, AdminToken: s.AdminToken, TrustedProxies: cfg.TrustedProxies, Version: version, IDaaSErrorPrefix: cfg.IDaaS.ErrorPrefix,
 		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, s.store, key, now()) },
 	})
 	handler := s.bridge.Public()

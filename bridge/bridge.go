@@ -24,6 +24,7 @@ import (
 	"app2wxapp/bridge/admin"
 	"app2wxapp/bridge/authing"
 	"app2wxapp/bridge/casdoor"
+	"app2wxapp/bridge/idaas"
 	"app2wxapp/bridge/oauth"
 	"app2wxapp/bridge/openapi"
 	"app2wxapp/ticket"
@@ -57,6 +58,8 @@ type Config struct {
 	// connection's address counts.
 	TrustedProxies []netip.Prefix
 	Version        string
+	// IDaaSErrorPrefix stands before the error codes of that dialect.
+	IDaaSErrorPrefix string
 	// Backup returns a copy of the store, which is gone when it is closed.
 	Backup func(context.Context) (*os.File, error)
 }
@@ -72,6 +75,7 @@ type Server struct {
 	limits   *userpool.Limits
 	now      func() time.Time
 	casdoor  *casdoor.API
+	idaas    *idaas.API
 	store    Store
 	room     *room
 	log      *slog.Logger
@@ -108,6 +112,9 @@ func New(c Config) *Server {
 	}
 	s.casdoor = casdoor.New(casdoor.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL})
 	s.oauth = oauth.New(oauth.Config{Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Issuer: c.PublicURL, Now: c.Now})
+	s.idaas = idaas.New(idaas.Config{
+		Pools: s.pools, Tokens: s.tokens, Limits: limits, Issuer: c.PublicURL, Now: c.Now, ErrorPrefix: c.IDaaSErrorPrefix,
+	})
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies), authing.New(authing.Config{
 		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,
 	}), openapi.Public(c.PublicURL, c.Version))

@@ -54,9 +54,20 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 	e.GET("/v1/iam/.well-known/:application/oauth-authorization-server", s.casdoor.Metadata, s.room.limited)
 	e.GET("/v1/iam/.well-known/:application/certificate.pem", s.casdoor.Certificate, s.room.limited)
 
+	// BambooCloud IDaaS. Its OAuth side tells errors as OAuth does.
+	asIDaaS := speaking(s.idaas.Tell)
+	e.POST("/api/v2/sdk/login/wechat-miniprogram", s.idaas.Login, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/login/wechat-mini-program-mobile", s.idaas.LoginByPhone, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/social/wechat-mobile-bind", s.idaas.BindByPhone, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/social/wechat-mobile-register-bind", s.idaas.BindByPhone, asIDaaS, s.room.limited)
+	e.POST("/api/v2/sdk/sso/session-token/id-token", s.idaas.IDToken, asIDaaS, s.room.limited)
+	e.GET("/api/v2/sdk/logout", s.idaas.Logout, asIDaaS, s.room.limited)
+	e.GET("/api/v1/oauth2/userinfo", s.idaas.UserInfo, asOAuth, s.room.limited)
+
 	// Not limited: an answer of many keys is more than net/http holds back, and
 	// whoever does not read it would keep others out.
 	e.GET("/.well-known/jwks.json", s.jwks)
+	e.GET("/api/v1/oauth2/keys", s.idaas.Keys)
 	e.GET("/v1/iam/.well-known/jwks", s.casdoor.JWKS)
 	e.GET("/v1/iam/.well-known/:application/jwks", s.casdoor.JWKS)
 

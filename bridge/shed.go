@@ -110,6 +110,12 @@ func (w awaitedWeChat) Phone(ctx context.Context, app userpool.App, openID, code
 	return w.WeChat.Phone(ctx, app, openID, code)
 }
 
+func (w awaitedWeChat) AnyPhone(ctx context.Context, app userpool.App, code string) (userpool.Phone, error) {
+	w.room.leave()
+	defer w.room.enter()
+	return w.WeChat.AnyPhone(ctx, app, code)
+}
+
 func (w awaitedWeChat) OpenPhone(ctx context.Context, app userpool.App, code string, sealed userpool.Sealed) (userpool.Session, userpool.PhoneGrant, error) {
 	w.room.leave()
 	defer w.room.enter()

@@ -46,3 +46,11 @@ func (a *audience) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 func (a *audience) is(name string, list bool) bool {
 	return a != nil && a.list == list && len(a.names) == 1 && a.names[0] == name
 }
+
+// only returns the audience that is one text, "" if it is none.
+func (a *audience) only() string {
+	if a == nil || a.list {
+		return ""
+	}
+	return a.names[0]
+}

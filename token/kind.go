@@ -26,6 +26,8 @@ const (
 	// KindManagement is typ management+jwt, claim secret_id: a pool's, not a
 	// user's. Only VerifyManagement takes it.
 	KindManagement
+
+	KindIDaaS // claim userName: the id_token of BambooCloud's IDaaS
 )
 
 // The typ of a header.
@@ -104,6 +106,7 @@ type payload struct {
 		ClientID string `json:"clientId"`
 	} `json:"data"`
 	TokenType *string `json:"tokenType"` // Casdoor's
+	UserName  *string `json:"userName"`  // IDaaS's
 	ClientID  *string `json:"client_id"` // RFC 9068's
 	Party     *string `json:"azp"`       // Casdoor's and id_tokens'
 
@@ -121,21 +124,29 @@ type payload struct {
 // kind returns what the token is by its typ and by what only one kind has; it
 // returns 0 for one that has the marks of two, or of none.
 func (p payload) kind(typ string) Kind {
-	authing, casdoor, access := p.Data != nil, p.TokenType != nil, p.ClientID != nil
+	authing, casdoor, access, idaas, management := p.Data != nil, p.TokenType != nil, p.ClientID != nil, p.UserName != nil, p.SecretID != nil
+	marks := 0
+	for _, has := range []bool{authing, casdoor, access, idaas, management} {
+		if has {
+			marks++
+		}
+	}
 	switch {
-	case typ == typeManagement && p.SecretID != nil && p.Subject != nil && !authing && !casdoor && !access:
+	case marks > 1:
+		return 0
+	case management && typ == typeManagement && p.Subject != nil:
 		return KindManagement
-	case p.SecretID != nil:
-		return 0
-	case typ == TypeAccess && access && !authing && !casdoor:
+	case access && typ == TypeAccess:
 		return KindAccess
-	case typ != TypeJWT:
+	case management, access, typ != TypeJWT:
 		return 0
-	case authing && !casdoor && !access:
+	case authing:
 		return KindAuthing
-	case casdoor && !authing && !access && *p.TokenType == "access-token" && p.Party != nil:
+	case casdoor && *p.TokenType == "access-token" && p.Party != nil:
 		return KindCasdoor
-	case !authing && !casdoor && !access && p.Party != nil:
+	case idaas && p.Party == nil:
+		return KindIDaaS
+	case marks == 0 && p.Party != nil:
 		return KindID
 	}
 	return 0
@@ -152,6 +163,8 @@ func (p payload) poolID(k Kind) string {
 		return *p.Party
 	case KindManagement:
 		return *p.Subject
+	case KindIDaaS:
+		return p.Audience.only()
 	}
 	return ""
 }

@@ -10,7 +10,7 @@ import (
 	"app2wxapp/userpool"
 )
 
-var kinds = map[string]token.Kind{"Authing": token.KindAuthing, "access": token.KindAccess, "Casdoor": token.KindCasdoor, "ID": token.KindID}
+var kinds = map[string]token.Kind{"Authing": token.KindAuthing, "access": token.KindAccess, "Casdoor": token.KindCasdoor, "ID": token.KindID, "IDaaS": token.KindIDaaS}
 
 // A token opens the door of its kind only.
 func TestKinds(t *testing.T) {
@@ -21,13 +21,25 @@ func TestKinds(t *testing.T) {
 	access := `{` + registered + `,"aud":"` + poolID + `","client_id":"` + poolID + `","jti":"` + theJTI + `","scope":"s"}`
 	casdoor := `{` + registered + `,"aud":["` + poolID + `"],"azp":"` + poolID + `","tokenType":"access-token","jti":"admin/` + theJTI + `"}`
 	id := `{` + registered + `,"aud":"` + poolID + `","azp":"` + poolID + `"}`
+	idaas := `{` + registered + `,"aud":"` + poolID + `","userName":"u","jti":"` + theJTI + `"}`
 	at := `{"alg":"RS256","typ":"at+jwt","kid":"rs256"}`
 	for _, tt := range []struct{ name, header, claims, kind string }{
 		{"Authing", rs256, claims, "Authing"},
 		{"access", at, access, "access"},
 		{"Casdoor", rs256, casdoor, "Casdoor"},
 		{"ID", rs256, id, "ID"},
+		{"IDaaS", rs256, idaas, "IDaaS"},
 
+		{"IDaaS as at+jwt", at, idaas, ""},
+		{"IDaaS with azp", rs256, edit(t, idaas, `"userName"`, `"azp":"`+poolID+`","userName"`), ""},
+		{"IDaaS with data", rs256, edit(t, idaas, `"userName"`, `"data":{"id":"`+userID+`","clientId":"`+poolID+`"},"userName"`), ""},
+		{"IDaaS without userName", rs256, edit(t, idaas, `"userName":"u",`, ``), ""},
+		{"IDaaS with a list of audiences", rs256, edit(t, idaas, `"aud":"`+poolID+`"`, `"aud":["`+poolID+`"]`), ""},
+		{"IDaaS of no audience", rs256, edit(t, idaas, `"aud":"`+poolID+`",`, ``), ""},
+		{"IDaaS without a jti", rs256, edit(t, idaas, `,"jti":"`+theJTI+`"`, ``), ""},
+		{"IDaaS without a session", rs256, edit(t, idaas, `,"sid":"`+session.Session.ID+`"`, ``), ""},
+		{"Casdoor with userName", rs256, edit(t, casdoor, `"azp"`, `"userName":"u","azp"`), ""},
+		{"Authing with userName", rs256, edit(t, claims, `"sub"`, `"userName":"u","sub"`), ""},
 		{"access as JWT", rs256, access, ""},
 		{"access as AT+JWT", `{"alg":"RS256","typ":"AT+JWT","kid":"rs256"}`, access, ""},
 		{"access as application/at+jwt", `{"alg":"RS256","typ":"application/at+jwt","kid":"rs256"}`, access, ""},
@@ -68,7 +80,7 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s for no kind: Verify = %v, want %v", tt.name, err, token.ErrInvalid)
 		}
 		check(t, f, tt.name+" for the zero kind", raw, false, 0)
-		check(t, f, tt.name+" for every kind", raw, tt.kind != "", token.KindAuthing, token.KindAccess, token.KindCasdoor, token.KindID)
+		check(t, f, tt.name+" for every kind", raw, tt.kind != "", token.KindAuthing, token.KindAccess, token.KindCasdoor, token.KindID, token.KindIDaaS)
 		if _, err := f.Hint(t.Context(), raw); (err == nil) != (tt.kind == "ID") {
 			t.Errorf("%s: Hint = %v", tt.name, err)
 		}
@@ -79,7 +91,7 @@ func TestKinds(t *testing.T) {
 			typ = "at+jwt"
 		}
 		byHMAC := forge(t, fmt.Sprintf(`{"alg":"HS256","typ":%q}`, typ), tt.claims, []byte(jwtSecret))
-		check(t, f, tt.name+" by the jwtSecret", byHMAC, tt.kind == "Authing", token.KindAuthing, token.KindAccess, token.KindCasdoor, token.KindID)
+		check(t, f, tt.name+" by the jwtSecret", byHMAC, tt.kind == "Authing", token.KindAuthing, token.KindAccess, token.KindCasdoor, token.KindID, token.KindIDaaS)
 	}
 	got, err := f.Verify(t.Context(), forge(t, rs256, casdoor, rs), token.KindCasdoor)
 	if err != nil || got.ID != theJTI || got.JTI() != "admin/"+theJTI {

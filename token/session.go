@@ -48,6 +48,9 @@ var (
 	// ErrReused is a refresh token that was exchanged before: the session has
 	// been ended.
 	ErrReused = fmt.Errorf("%w: the refresh token was used before", ErrSession)
+	// ErrRepeated is what Judge returns for a rotation that was made a moment ago,
+	// and has a Grace. It changes nothing.
+	ErrRepeated = errors.New("token: the same rotation was made before")
 )
 
 // Session is what is kept of one. Its refresh token is not.
@@ -92,6 +95,20 @@ type Rotation struct {
 	TokenEnd  time.Time
 	// RevokePrevious puts the access token before on the deny-list.
 	RevokePrevious bool
+	// Grace is for how long after a rotation the same one is ErrRepeated, of a
+	// session whose Next is the same each time; 0 for others.
+	Grace time.Duration
+}
+
+// repeats tells whether the session has been rotated so a moment ago.
+func (r Rotation) repeats(s Session) bool {
+	return r.Now.Before(s.rotatedAt().Add(r.Grace)) && subtle.ConstantTimeCompare(s.Refresh[:], r.Next[:]) == 1
+}
+
+// rotatedAt returns when the refresh token that is out was made.
+func (s Session) rotatedAt() time.Time {
+	ms, _ := idTime(s.JTI)
+	return time.UnixMilli(ms).UTC()
 }
 
 // Judge says whether the attempt may have the session's next refresh token, the
@@ -99,17 +116,20 @@ type Rotation struct {
 // pool's session), ErrSessionExpired, ErrReused, or userpool.ErrBlocked. Who
 // does not know what the family shares learns nothing and ends nothing.
 func (s Session) Judge(r Rotation, blocked bool, notBefore time.Time) error {
+	repeated := r.Grace > 0 && r.repeats(s)
 	switch {
 	case s.PoolID != r.PoolID, s.Kind != r.Kind, s.Ended, subtle.ConstantTimeCompare(s.Family[:], r.Family[:]) != 1:
 		return ErrSession
 	case !r.Now.Before(s.ExpiresAt):
 		return ErrSessionExpired
-	case subtle.ConstantTimeCompare(s.Refresh[:], r.Shown[:]) != 1:
+	case !repeated && subtle.ConstantTimeCompare(s.Refresh[:], r.Shown[:]) != 1:
 		return ErrReused
 	case blocked:
 		return userpool.ErrBlocked
 	case !s.CreatedAt.After(notBefore):
 		return ErrSession
+	case repeated:
+		return ErrRepeated
 	}
 	return nil
 }
@@ -139,12 +159,17 @@ func RefreshLife(pool userpool.Pool) time.Duration { return max(2*pool.TokenLife
 
 // refreshEnd returns when a refresh token made now ends, a whole second.
 func refreshEnd(pool userpool.Pool, begun, now time.Time) time.Time {
-	life := RefreshLife(pool)
+	return sessionEnd(RefreshLife(pool), begun, now).Truncate(time.Second)
+}
+
+// sessionEnd returns when what was made now for a session ends, if it lives so
+// long and the session no longer than sessionLife.
+func sessionEnd(life time.Duration, begun, now time.Time) time.Time {
 	end, last := now.Add(life), begun.Add(max(life, sessionLife))
 	if end.After(last) {
 		end = last
 	}
-	return end.UTC().Truncate(time.Second)
+	return end.UTC()
 }
 
 // Beginning says how a session begins.

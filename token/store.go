@@ -43,7 +43,8 @@ type Store interface {
 	// if there is no such session. Of any number of concurrent calls that show
 	// one refresh token exactly one succeeds. ErrReused ends the session and
 	// writes the event r.Reused in that step; every other error changes nothing.
-	// With r.RevokePrevious the access token before goes on the deny-list.
+	// With r.RevokePrevious the access token before goes on the deny-list. With
+	// r.Grace the loser of two that show one refresh token gets ErrRepeated.
 	RotateSession(ctx context.Context, r Rotation) (Session, error)
 	// EndSession ends the pool's session for good. One that is not there, or has
 	// ended, is none to end.

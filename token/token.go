@@ -4,7 +4,8 @@
 // Service.Issue makes Authing's, IssueAccess OAuth's, Sign those whose claims a
 // dialect makes; Verify checks one of a named Kind; JWKS publishes what others
 // need to check one without asking. Begin, Refresh, End and Lookup are for
-// sessions (session.go).
+// sessions (session.go); Open, Resume and Close for those of clients that have a
+// session token instead of a refresh token (sessiontoken.go).
 //
 // The claims of an Authing token are Authing's, followed by the registered ones
 // of RFC 7519:

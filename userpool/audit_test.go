@@ -108,13 +108,13 @@ func TestChangedSettingsAreNamed(t *testing.T) {
 			case v.Kind() == reflect.Bool:
 				v.SetBool(true)
 			case field.Type == reflect.TypeFor[time.Duration]():
-				v.SetInt(int64(77 * time.Second))
+				v.SetInt(int64(377 * time.Second))
 			case field.Name == "TokenAlg":
 				s.TokenAlg = "EdDSA"
 			case field.Name == "Signup":
 				s.Signup = userpool.SignupClosed
-			case field.Name == "BindWays":
-				s.BindWays = []userpool.Way{userpool.WayWeChatPhone}
+			case field.Type == reflect.TypeFor[[]userpool.Way]():
+				v.Set(reflect.ValueOf([]userpool.Way{userpool.WayWeChatPhone}))
 			case v.Kind() == reflect.Slice:
 				s.AllowedApps = []string{"planted-value"}
 			default:

@@ -16,9 +16,10 @@ const begunPerMinute = 20
 type Proof interface {
 	// Way names the proof among a pool's ways.
 	Way() Way
-	// Prove returns the keys that are proved for the WeChat user of that sign-in;
-	// UnionID and Identity are not among them. An error that wraps ErrCode or
-	// ErrCodeWrong says that the proof does not hold, and counts as a failure of the sign-in. Tries
+	// Prove returns the keys that are proved for the WeChat user of that sign-in,
+	// the zero one for nobody's; UnionID and Identity are not among them. An error
+	// that wraps ErrCode or ErrCodeWrong says that the proof does not hold, and
+	// counts as a failure of the sign-in. Tries
 	// of one moment are all made before any of them counts: a proof that can be
 	// guessed must bound its tries itself.
 	Prove(ctx context.Context, pool Pool, of Unfinished) (Keys, error)
@@ -45,7 +46,11 @@ func (p weChatPhone) Prove(ctx context.Context, pool Pool, of Unfinished) (Keys,
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.s.timeout)
 	defer cancel()
-	phone, err := p.s.askPhone(ctx, pool, of.Identity.OpenID, p.code, p.s.now())
+	ask := p.s.askPhone
+	if of.nobody() {
+		ask = p.s.askAnyPhone
+	}
+	phone, err := ask(ctx, pool, of.Identity.OpenID, p.code, p.s.now())
 	return Keys{Phone: phone}, err
 }
 

@@ -144,7 +144,7 @@ func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settin
 	return s.updatePool(ctx, id, func(p *Pool) (e audit.Event, err error) {
 		old := p.Settings
 		// change may write to them
-		old.AllowedApps, old.BindWays = slices.Clone(old.AllowedApps), slices.Clone(old.BindWays)
+		old.AllowedApps, old.BindWays, old.LoginWays = slices.Clone(old.AllowedApps), slices.Clone(old.BindWays), slices.Clone(old.LoginWays)
 		if err := change(&p.Settings); err != nil {
 			return e, err
 		}

@@ -15,6 +15,9 @@ const (
 	MinTokenTTL  = time.Minute
 	MaxTokenTTL  = 10 * 365 * 24 * time.Hour
 
+	MinSessionTokenTTL = 5 * time.Minute
+	MaxSessionTokenTTL = 365 * 24 * time.Hour
+
 	maxName        = 100
 	maxAllowedApps = 200
 	maxCredential  = 128
@@ -35,6 +38,8 @@ func (s Settings) Validate() error {
 		return Invalid("ticketTTL", "must be 10 to 600 (seconds)", "必须在 10 到 600 之间（秒）")
 	case s.TokenTTL != 0 && (s.TokenTTL < MinTokenTTL || s.TokenTTL > MaxTokenTTL):
 		return Invalid("tokenTTL", "must be 60 to 315360000 (seconds)", "必须在 60 到 315360000 之间（秒）")
+	case s.SessionTokenTTL != 0 && (s.SessionTokenTTL < MinSessionTokenTTL || s.SessionTokenTTL > MaxSessionTokenTTL):
+		return Invalid("sessionTokenTTL", "must be 300 to 31536000 (seconds)", "必须在 300 到 31536000 之间（秒）")
 	case len(s.AllowedApps) > maxAllowedApps:
 		return Invalid("allowedApps", "must have at most 200 entries", "最多 200 项")
 	}
@@ -48,9 +53,14 @@ func (s Settings) Validate() error {
 	default:
 		return Invalid("signup", `must be "open", "closed" or "bind"`, `必须为 "open"、"closed" 或 "bind"`)
 	}
-	for i, w := range s.BindWays {
-		if !slices.Contains(ways, w) || slices.Contains(s.BindWays[:i], w) {
-			return Invalid(fmt.Sprintf("bindWays[%d]", i), `must be "wechatPhone", "smsCode" or "emailCode", each once`, `必须为 "wechatPhone"、"smsCode" 或 "emailCode"，不能重复`)
+	for _, of := range []struct {
+		name string
+		ways []Way
+	}{{"bindWays", s.BindWays}, {"loginWays", s.LoginWays}} {
+		for i, w := range of.ways {
+			if !slices.Contains(ways, w) || slices.Contains(of.ways[:i], w) {
+				return Invalid(fmt.Sprintf("%s[%d]", of.name, i), `must be "wechatPhone", "smsCode" or "emailCode", each once`, `必须为 "wechatPhone"、"smsCode" 或 "emailCode"，不能重复`)
+			}
 		}
 	}
 	for i, app := range s.AllowedApps {
@@ -74,6 +84,8 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"tokenAlg", s.Alg() == to.Alg()}, {"signup", s.Signup == to.Signup}, {"matchPhone", s.MatchPhone == to.MatchPhone},
 		{"phoneRequired", s.PhoneRequired == to.PhoneRequired}, {"allowedApps", slices.Equal(s.AllowedApps, to.AllowedApps)},
 		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
+		{"loginWays", slices.Equal(s.LoginWays, to.LoginWays)}, {"sessionTokenTTL", s.SessionTokenLife() == to.SessionTokenLife()},
+		{"sessionTokenSliding", s.SessionTokenSliding == to.SessionTokenSliding},
 		{"captcha", s.NoCaptcha == to.NoCaptcha},
 	} {
 		if !of.same {

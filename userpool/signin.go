@@ -231,9 +231,18 @@ func (s *Service) askWeChat(ctx context.Context, pool Pool, l Login) (*signIn, e
 
 // askPhone spends the code of a phone button that the user with this openid
 // tapped: WeChat refuses one of another user.
-func (s *Service) askPhone(ctx context.Context, pool Pool, openID, code string, now time.Time) (phone Phone, err error) {
+func (s *Service) askPhone(ctx context.Context, pool Pool, openID, code string, now time.Time) (Phone, error) {
+	return s.spendPhone(ctx, pool, code, now, func(app App) (Phone, error) { return s.wechat.Phone(ctx, app, openID, code) })
+}
+
+// askAnyPhone is askPhone of whoever tapped.
+func (s *Service) askAnyPhone(ctx context.Context, pool Pool, _, code string, now time.Time) (Phone, error) {
+	return s.spendPhone(ctx, pool, code, now, func(app App) (Phone, error) { return s.wechat.AnyPhone(ctx, app, code) })
+}
+
+func (s *Service) spendPhone(ctx context.Context, pool Pool, code string, now time.Time, ask func(App) (Phone, error)) (phone Phone, err error) {
 	err = s.spend(ctx, "phone", pool.AppID, code, now, func() (err error) {
-		phone, err = s.wechat.Phone(ctx, App{ID: pool.AppID, Secret: pool.AppSecret}, openID, code)
+		phone, err = ask(App{ID: pool.AppID, Secret: pool.AppSecret})
 		return err
 	})
 	if err == nil {

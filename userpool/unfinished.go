@@ -76,6 +76,9 @@ type Unfinished struct {
 	FinishedAt  time.Time // zero until then
 }
 
+// nobody tells whether no WeChat user has signed in.
+func (u Unfinished) nobody() bool { return u.Key == OneTimeKey{} && u.Identity == Identity{} }
+
 // Judge returns why the sign-in cannot be finished at that pool now, nil if it
 // can: ErrStateInvalid, ErrStateUsed, ErrStateExpired from ExpiresAt on, and
 // ErrTooManyTries, in this order.

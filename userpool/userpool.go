@@ -31,6 +31,8 @@ const (
 	DefaultTicketTTL = 120 * time.Second
 	DefaultTokenTTL  = 15 * 24 * time.Hour
 	DefaultTokenAlg  = "HS256"
+
+	DefaultSessionTokenTTL = 5 * 24 * time.Hour
 )
 
 // Errors of the domain. Callers compare with errors.Is.
@@ -97,6 +99,15 @@ type Settings struct {
 	BindWays []Way
 	BindOnly bool
 
+	// LoginWays are the proofs that let somebody in by themselves, without
+	// WeChat's word who they are; none if it is empty.
+	LoginWays []Way
+
+	// IDaaS's session tokens: how long one lives, 0 for DefaultSessionTokenTTL,
+	// and that its use replaces it by one that lives as long from then on.
+	SessionTokenTTL     time.Duration
+	SessionTokenSliding bool
+
 	// NoCaptcha lets codes be sent to whoever asks, where a client that knows
 	// captchas could be asked for one.
 	NoCaptcha bool
@@ -132,6 +143,14 @@ func (s Settings) TokenLife() time.Duration {
 		return DefaultTokenTTL
 	}
 	return s.TokenTTL
+}
+
+// SessionTokenLife returns how long the pool's session tokens live.
+func (s Settings) SessionTokenLife() time.Duration {
+	if s.SessionTokenTTL == 0 {
+		return DefaultSessionTokenTTL
+	}
+	return s.SessionTokenTTL
 }
 
 // TokenEnd returns when a token issued at that time ends, a whole second.
@@ -330,6 +349,8 @@ type WeChat interface {
 	Code2Session(ctx context.Context, app App, code string) (Session, error)
 	// Phone returns the number that the user with this openid granted.
 	Phone(ctx context.Context, app App, openID, code string) (Phone, error)
+	// AnyPhone returns the number that whoever tapped the phone button granted.
+	AnyPhone(ctx context.Context, app App, code string) (Phone, error)
 	// OpenPhone and OpenProfile are Code2Session that also open what was sealed
 	// under that session's key: what the phone button of old, and
 	// wx.getUserProfile, give. Whatever is wrong with the sealed data is ErrCode.

@@ -27,11 +27,21 @@ const maxWatermarkAge = 5 * time.Minute
 //
 // WeChat's page: api_getphonenumber.
 func (c *Client) Phone(ctx context.Context, app userpool.App, openID, code string) (userpool.Phone, error) {
-	if err := checkInput(GetUserPhoneNumber, app, code); err != nil {
-		return "", err
-	}
 	if openID == "" {
 		return "", fmt.Errorf("wechat: %s: no openid: %w", GetUserPhoneNumber, userpool.ErrCode)
+	}
+	return c.phone(ctx, app, openID, code)
+}
+
+// AnyPhone is Phone of whichever user granted it: it is nobody's word who they
+// are.
+func (c *Client) AnyPhone(ctx context.Context, app userpool.App, code string) (userpool.Phone, error) {
+	return c.phone(ctx, app, "", code)
+}
+
+func (c *Client) phone(ctx context.Context, app userpool.App, openID, code string) (userpool.Phone, error) {
+	if err := checkInput(GetUserPhoneNumber, app, code); err != nil {
+		return "", err
 	}
 	token, err := c.token(ctx, app)
 	if err != nil {
@@ -66,7 +76,7 @@ func (c *Client) phoneWith(ctx context.Context, app userpool.App, token, openID,
 		query:  url.Values{"access_token": {token}},
 		body: struct {
 			Code   string `json:"code"`
-			OpenID string `json:"openid"`
+			OpenID string `json:"openid,omitempty"`
 		}{code, openID},
 		hide: []string{string(app.Secret), token, code, openID},
 	}, func(a phoneAnswer) (err error) {

@@ -30,6 +30,9 @@ type pool struct {
 	AllowedApps    []string     `json:"allowedApps"`
 	BindWays       []string     `json:"bindWays"`
 	BindRegister   bool         `json:"bindRegister"`
+	LoginWays      []string     `json:"loginWays"`
+	SessionTTL     int          `json:"sessionTokenTTL"` // seconds
+	SessionSliding bool         `json:"sessionTokenSliding"`
 	Captcha        string       `json:"captcha"`
 	Secrets        []poolSecret `json:"secrets"`
 	CreatedAt      string       `json:"createdAt"`
@@ -56,7 +59,8 @@ func poolOf(p userpool.Pool) pool {
 		SecretRequired: !p.SecretOptional, TicketTTL: int(p.TicketLife().Seconds()), PKCERequired: p.PKCERequired,
 		ResponseFormat: formatUser, RevokeOnReplay: !p.KeepOnReplay, TokenTTL: int(p.TokenLife().Seconds()), TokenAlg: p.Alg(),
 		Signup: signupOpen, MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired,
-		AllowedApps: append([]string{}, p.AllowedApps...), BindRegister: !p.BindOnly, Captcha: captchaOn, Secrets: []poolSecret{},
+		AllowedApps: append([]string{}, p.AllowedApps...), BindRegister: !p.BindOnly, LoginWays: []string{},
+		SessionTTL: int(p.SessionTokenLife().Seconds()), SessionSliding: p.SessionTokenSliding, Captcha: captchaOn, Secrets: []poolSecret{},
 		CreatedAt: wire.Stamp(p.CreatedAt), UpdatedAt: wire.Stamp(p.UpdatedAt),
 	}
 	if p.Envelope {
@@ -71,6 +75,9 @@ func poolOf(p userpool.Pool) pool {
 	for _, w := range p.WaysToBind() {
 		out.BindWays = append(out.BindWays, string(w))
 	}
+	for _, w := range p.LoginWays {
+		out.LoginWays = append(out.LoginWays, string(w))
+	}
 	for _, k := range p.Secrets {
 		out.Secrets = append(out.Secrets, poolSecret{k.ID, wire.Stamp(k.CreatedAt), wire.Time(k.LastUsedAt)})
 	}
@@ -82,9 +89,9 @@ func poolOf(p userpool.Pool) pool {
 type settings struct {
 	name, appID, appSecret, responseFormat, tokenAlg, signup, captcha  wire.Optional[string]
 	secretRequired, pkceRequired, revokeOnReplay, matchPhone, phoneReq wire.Optional[bool]
-	bindRegister                                                       wire.Optional[bool]
-	ticketTTL, tokenTTL                                                wire.Optional[int]
-	allowedApps, bindWays                                              wire.Optional[[]string]
+	bindRegister, sessionTokenSliding                                  wire.Optional[bool]
+	ticketTTL, tokenTTL, sessionTokenTTL                               wire.Optional[int]
+	allowedApps, bindWays, loginWays                                   wire.Optional[[]string]
 }
 
 func (s *settings) fields() wire.Fields {
@@ -93,7 +100,8 @@ func (s *settings) fields() wire.Fields {
 		"tokenAlg": &s.tokenAlg, "signup": &s.signup, "secretRequired": &s.secretRequired, "pkceRequired": &s.pkceRequired,
 		"revokeOnReplay": &s.revokeOnReplay, "matchPhone": &s.matchPhone, "phoneRequired": &s.phoneReq,
 		"ticketTTL": &s.ticketTTL, "tokenTTL": &s.tokenTTL, "allowedApps": &s.allowedApps,
-		"bindWays": &s.bindWays, "bindRegister": &s.bindRegister, "captcha": &s.captcha,
+		"bindWays": &s.bindWays, "bindRegister": &s.bindRegister, "loginWays": &s.loginWays,
+		"sessionTokenTTL": &s.sessionTokenTTL, "sessionTokenSliding": &s.sessionTokenSliding, "captcha": &s.captcha,
 	}
 }
 
@@ -125,10 +133,10 @@ func (s *settings) apply(to *userpool.Settings) error {
 	if c := s.captcha; c.Set && !c.Null && c.Value != captchaOn && c.Value != captchaOff {
 		return userpool.Invalid("captcha", `must be "on" or "off"`, `必须为 "on" 或 "off"`)
 	}
-	for name, ttl := range map[string]wire.Optional[int]{"ticketTTL": s.ticketTTL, "tokenTTL": s.tokenTTL} {
+	for name, ttl := range map[string]wire.Optional[int]{"ticketTTL": s.ticketTTL, "tokenTTL": s.tokenTTL, "sessionTokenTTL": s.sessionTokenTTL} {
 		// 0 is the default inside; to a caller it is a life of no length.
 		if ttl.Set && !ttl.Null && (ttl.Value <= 0 || ttl.Value > int(userpool.MaxTokenTTL.Seconds())) {
-			return userpool.Invalid(name, "must be a number of seconds within its range: ticketTTL 10 to 600, tokenTTL 60 to 315360000", "超出范围（秒）：ticketTTL 为 10 到 600，tokenTTL 为 60 到 315360000")
+			return userpool.Invalid(name, "must be a number of seconds within its range: ticketTTL 10 to 600, tokenTTL 60 to 315360000, sessionTokenTTL 300 to 31536000", "超出范围（秒）：ticketTTL 为 10 到 600，tokenTTL 为 60 到 315360000，sessionTokenTTL 为 300 到 31536000")
 		}
 	}
 	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
@@ -153,12 +161,16 @@ func (s *settings) apply(to *userpool.Settings) error {
 	patch(s.allowedApps, &to.AllowedApps, nil, same)
 	patch(s.bindRegister, &to.BindOnly, true, not)
 	patch(s.captcha, &to.NoCaptcha, captchaOn, func(v string) bool { return v == captchaOff })
-	patch(s.bindWays, &to.BindWays, nil, func(names []string) (ways []userpool.Way) {
+	ways := func(names []string) (ways []userpool.Way) {
 		for _, name := range names {
 			ways = append(ways, userpool.Way(name))
 		}
 		return ways
-	})
+	}
+	patch(s.bindWays, &to.BindWays, nil, ways)
+	patch(s.loginWays, &to.LoginWays, nil, ways)
+	patch(s.sessionTokenTTL, &to.SessionTokenTTL, 0, seconds)
+	patch(s.sessionTokenSliding, &to.SessionTokenSliding, false, same)
 	return nil
 }
 

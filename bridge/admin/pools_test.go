@@ -33,7 +33,7 @@ func TestGoldenPool(t *testing.T) {
 	}
 	format := `{"id":%q,"name":"Demo","appId":"wx0123456789abcdef","secretRequired":true,"ticketTTL":120,"pkceRequired":false,` +
 		`"responseFormat":"user","revokeOnReplay":true,"tokenTTL":1296000,"tokenAlg":"HS256","signup":"open","matchPhone":false,` +
-		`"phoneRequired":false,"allowedApps":[],"bindWays":["wechatPhone"],"bindRegister":true,"captcha":"on","secrets":[{"id":%q,"createdAt":"2026-11-20T08:30:00.412Z","lastUsedAt":%s}],` +
+		`"phoneRequired":false,"allowedApps":[],"bindWays":["wechatPhone"],"bindRegister":true,"loginWays":[],"sessionTokenTTL":432000,"sessionTokenSliding":false,"captcha":"on","secrets":[{"id":%q,"createdAt":"2026-11-20T08:30:00.412Z","lastUsedAt":%s}],` +
 		`"createdAt":"2026-11-20T08:30:00.412Z","updatedAt":"2026-11-20T08:30:00.412Z"}`
 	want := fmt.Sprintf(format, got.ID, got.Secrets[0].ID, "null")
 	if string(made.Pool) != want {
@@ -123,6 +123,11 @@ var badSettings = []struct{ body, field string }{
 	{`{"ticketTTL":"120"}`, "ticketTTL"},
 	{`{"ticketTTL":12.5}`, "ticketTTL"},
 	{`{"tokenTTL":0}`, "tokenTTL"},
+	{`{"sessionTokenTTL":0}`, "sessionTokenTTL"},
+	{`{"sessionTokenTTL":299}`, "sessionTokenTTL"},
+	{`{"sessionTokenTTL":31536001}`, "sessionTokenTTL"},
+	{`{"loginWays":["pigeon"]}`, "loginWays[0]"},
+	{`{"loginWays":["wechatPhone","wechatPhone"]}`, "loginWays[1]"},
 	{`{"tokenTTL":59}`, "tokenTTL"},
 	{`{"tokenTTL":315360001}`, "tokenTTL"},
 	{`{"ticketTTL":18446744193}`, "ticketTTL"}, // in nanoseconds past 64 bits, where it looks like two minutes
@@ -217,6 +222,9 @@ func TestPatch(t *testing.T) {
 		{"revokeOnReplay", `false`, false},
 		{"tokenTTL", `60`, 60.0},
 		{"tokenAlg", `"EdDSA"`, "EdDSA"},
+		{"sessionTokenTTL", `31536000`, 31536000.0},
+		{"sessionTokenSliding", `true`, true},
+		{"loginWays", `["wechatPhone"]`, []any{"wechatPhone"}},
 		{"signup", `"bind"`, "bind"},
 		{"matchPhone", `true`, true},
 		{"phoneRequired", `true`, true},

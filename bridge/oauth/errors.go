@@ -42,6 +42,7 @@ var table = []struct {
 	{userpool.ErrBlocked, problem{400, "invalid_grant", "this user is blocked", ""}},
 	{errOtherClient, problem{400, "unauthorized_client", "the token was issued to another client", ""}},
 	{errNoToken, problem{401, "missing_token", "a Bearer token is required", challengeBearer}},
+	{token.ErrMissing, problem{401, "missing_token", "a Bearer token is required", challengeBearer}},
 	{token.ErrExpired, problem{401, "invalid_token", "the token has expired", challengeBearer + `, error="invalid_token", error_description="the token has expired"`}},
 	{token.ErrInvalid, problem{401, "invalid_token", "the token is not valid", challengeBearer + `, error="invalid_token", error_description="the token is not valid"`}},
 	{errNotEnough, problem{403, "insufficient_scope", "the token was not issued for scope openid", challengeBearer + `, error="insufficient_scope", scope="openid"`}},

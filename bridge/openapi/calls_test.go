@@ -178,6 +178,43 @@ var stories = []story{
 		return call{op: "picture", path: map[string]string{"name": at.Path[len("/uploads/"):]}}
 	}, 200, ""},
 
+	{"idaasLogin", "known", func(w *world) call { return w.idaas("idaasLogin", w.pool, `{"code":"`+w.code("alice")+`"}`) }, 200, ""},
+	{"idaasLogin", "unknown", func(w *world) call {
+		return w.idaas("idaasLogin", w.binding(), `{"code":"`+w.code("stranger")+`"}`)
+	}, 200, ""},
+	{"idaasLogin", "closed", func(w *world) call {
+		return w.idaas("idaasLogin", w.NewPool(`"signup":"closed"`), `{"code":"`+w.code("stranger")+`"}`)
+	}, 200, "ACCESS_DENIED"},
+	{"idaasLogin", "noDevice", func(w *world) call {
+		return w.idaas("idaasLogin", w.pool, `{"code":"`+w.code("alice")+`"}`).with("X-agent", "")
+	}, 400, "SDK.COMMON.1003"},
+	{"idaasLoginByPhone", "known", func(w *world) call {
+		w.token() // alice has the phone
+		w.Admin("PATCH", "/admin/v1/pools/"+w.pool.ID, `{"loginWays":["wechatPhone"]}`).Want(200)
+		return w.idaas("idaasLoginByPhone", w.pool, `{"code":"`+w.WeChat.PhoneCode(bridgetest.AppID, "alice", "13800138000")+`"}`)
+	}, 200, ""},
+	{"idaasBindByPhone", "register", func(w *world) call { return w.idaasBind("idaasBindByPhone") }, 200, ""},
+	{"idaasBindByPhone", "twice", func(w *world) call {
+		c := w.idaasBind("idaasBindByPhone")
+		w.send("idaasBindByPhone before", c)
+		return c
+	}, 400, "SDK.COMMON.1005"},
+	{"idaasRegisterBindByPhone", "register", func(w *world) call { return w.idaasBind("idaasRegisterBindByPhone") }, 200, ""},
+	{"idaasIDToken", "again", func(w *world) call {
+		return w.idaas("idaasIDToken", w.pool, "").with("session-token", w.idaasTokens().Session)
+	}, 200, ""},
+	{"idaasIDToken", "unknown", func(w *world) call {
+		return w.idaas("idaasIDToken", w.pool, "").with("session-token", "btsiBjx85prcZu6I6Ki057Tmw3nSF2VO")
+	}, 400, "SDK.PARAM.0023"},
+	{"idaasLogout", "session", func(w *world) call {
+		return w.idaas("idaasLogout", w.pool, "").with("session-token", w.idaasTokens().Session)
+	}, 200, ""},
+	{"idaasKeys", "keys", func(*world) call { return call{op: "idaasKeys"} }, 200, ""},
+	{"idaasUserinfo", "user", func(w *world) call {
+		return call{op: "idaasUserinfo"}.with("Authorization", "Bearer "+w.idaasTokens().ID)
+	}, 200, ""},
+	{"idaasUserinfo", "noToken", func(*world) call { return call{op: "idaasUserinfo"} }, 401, "missing_token"},
+
 	{"createPool", "new", func(*world) call {
 		return admin(call{op: "createPool", media: jsonBody, body: object(map[string]any{"name": "Shop", "appId": "wx5a6e64626f780001", "appSecret": "0123456789abcdef0123456789abcdef", "ticketTTL": 60})})
 	}, 201, ""},
@@ -288,6 +325,42 @@ func (w *world) access(scope string) tokens {
 // casdoor is what Casdoor's gives for a sign-in.
 func (w *world) casdoor() tokens {
 	return w.tokens(w.form("casdoorToken", "tag", "wechat_miniprogram", "client_id", w.pool.ID, "code", w.code("alice"), "username", "Lee"))
+}
+
+// idaas is a call of that dialect, with a body if there is one.
+func (w *world) idaas(op string, p bridgetest.Pool, body string) call {
+	c := call{op: op, body: body}
+	if body != "" {
+		c.media = jsonBody
+	}
+	for name, value := range map[string]string{
+		"X-client-id": p.ID, "X-operating-sys-version": "iOS 17.5", "X-device-fingerprint": "156aysdna213sc50", "X-agent": "MicroMessenger/8.0", "X-L": "en",
+	} {
+		c = c.with(name, value)
+	}
+	return c
+}
+
+type idaasTokens struct {
+	Session string `json:"session_token"`
+	ID      string `json:"id_token"`
+	State   string `json:"state_token"`
+}
+
+// idaasTokens is what alice gets.
+func (w *world) idaasTokens() (out idaasTokens) {
+	r, _ := w.send("idaasLogin", w.idaas("idaasLogin", w.pool, `{"code":"`+w.code("alice")+`"}`))
+	r.Want(200).Decode(&out)
+	return out
+}
+
+// idaasBind is the end of an unknown user's sign-in.
+func (w *world) idaasBind(op string) call {
+	p := w.binding()
+	var out idaasTokens
+	r, _ := w.send("idaasLogin", w.idaas("idaasLogin", p, `{"code":"`+w.code("newcomer")+`"}`))
+	r.Want(200).Decode(&out)
+	return w.idaas(op, p, `{"wechat_code":"`+w.WeChat.PhoneCode(bridgetest.AppID, "newcomer", "13800138001")+`"}`).with("X-state-token", out.State)
 }
 
 // management is a management token of Authing's.

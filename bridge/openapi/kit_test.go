@@ -48,6 +48,7 @@ type described struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	b := bridgetest.New(t)
+	b.PutRSAKey()
 	w := &world{Bridge: b, t: t, pool: b.NewPool(`"tokenAlg":"ES256"`), ops: map[string]described{}}
 	for _, admin := range []bool{false, true} {
 		doc, told := w.document(admin)
@@ -206,6 +207,7 @@ func (w *world) named(what string, d described, r bridgetest.Response) {
 func refusal(r bridgetest.Response) string {
 	var body struct {
 		Error  *string
+		IDaaS  *string `json:"error_code"`
 		Code   *json.Number
 		Status any
 		Data   any
@@ -217,6 +219,10 @@ func refusal(r bridgetest.Response) string {
 	switch {
 	case body.Error != nil:
 		return *body.Error
+	case body.IDaaS != nil:
+		return *body.IDaaS
+	case body.Status == "ACCESS_DENIED":
+		return "ACCESS_DENIED"
 	case len(body.Errors) > 0:
 		return string(body.Errors[0].Message.Code)
 	case body.Status == "error":

@@ -32,7 +32,7 @@ type description struct {
 
 // Public returns the description of the public listener, whose address is url.
 func Public(url, version string) *API {
-	return describe(url, version, "public.yaml", "shared.yaml", "app2wxapp.yaml", "oauth.yaml", "casdoor.yaml", "authing.yaml", "service.yaml")
+	return describe(url, version, "public.yaml", "shared.yaml", "app2wxapp.yaml", "oauth.yaml", "casdoor.yaml", "authing.yaml", "idaas.yaml", "service.yaml")
 }
 
 // Admin returns the description of the admin listener, which knows no address of

@@ -159,7 +159,7 @@ func TestEveryOperationBroken(t *testing.T) {
 
 // anyMedia are operations that take JSON under any Content-Type, since mini
 // programs send it so. Their descriptions say that in words.
-var anyMedia = []string{"casdoorToken", "casdoorRefresh", "casdoorIntrospect", "casdoorRevoke", "updateUser"}
+var anyMedia = []string{"casdoorToken", "casdoorRefresh", "casdoorIntrospect", "casdoorRevoke", "updateUser", "idaasLogin", "idaasLoginByPhone", "idaasBindByPhone", "idaasRegisterBindByPhone"}
 
 // broken is a call with one mistake.
 type broken struct {
@@ -380,7 +380,7 @@ func decoded(t *testing.T, text json.RawMessage) (v any) {
 }
 
 // fixed are the members whose values are the same every time.
-var fixed = []string{"message", "error", "error_description", "status", "msg", "token_type", "active", "scope"}
+var fixed = []string{"message", "error", "error_description", "status", "msg", "token_type", "active", "scope", "error_code", "error_msg"}
 
 // shape returns how two values differ in their members and types, and in what is
 // fixed; "" if they do not.

@@ -26,6 +26,9 @@ type poolRecord struct {
 	AllowedApps    []string              `json:"allowed_apps,omitempty"`
 	BindWays       []userpool.Way        `json:"bind_ways,omitempty"`
 	BindOnly       bool                  `json:"bind_only,omitempty"`
+	LoginWays      []userpool.Way        `json:"login_ways,omitempty"`
+	SessionTTL     time.Duration         `json:"session_token_ttl,omitempty"`
+	SessionSliding bool                  `json:"session_token_sliding,omitempty"`
 	NoCaptcha      bool                  `json:"no_captcha,omitempty"`
 	JWTSecret      string                `json:"jwt_secret"`
 	Secrets        []userpool.PoolSecret `json:"secrets"`
@@ -40,7 +43,8 @@ func EncodePool(p userpool.Pool) ([]byte, error) {
 		SecretOptional: p.SecretOptional, TicketTTL: p.TicketTTL, PKCERequired: p.PKCERequired, Envelope: p.Envelope,
 		KeepOnReplay: p.KeepOnReplay, TokenTTL: p.TokenTTL, TokenAlg: p.TokenAlg, Signup: p.Signup,
 		MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired, AllowedApps: p.AllowedApps,
-		BindWays: p.BindWays, BindOnly: p.BindOnly, NoCaptcha: p.NoCaptcha,
+		BindWays: p.BindWays, BindOnly: p.BindOnly, LoginWays: p.LoginWays,
+		SessionTTL: p.SessionTokenTTL, SessionSliding: p.SessionTokenSliding, NoCaptcha: p.NoCaptcha,
 		JWTSecret: string(p.JWTSecret), Secrets: p.Secrets, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	})
 }
@@ -58,7 +62,8 @@ func DecodePool(id, record string) (userpool.Pool, error) {
 			SecretOptional: r.SecretOptional, TicketTTL: r.TicketTTL, PKCERequired: r.PKCERequired, Envelope: r.Envelope,
 			KeepOnReplay: r.KeepOnReplay, TokenTTL: r.TokenTTL, TokenAlg: r.TokenAlg, Signup: r.Signup,
 			MatchPhone: r.MatchPhone, PhoneRequired: r.PhoneRequired, AllowedApps: r.AllowedApps,
-			BindWays: r.BindWays, BindOnly: r.BindOnly, NoCaptcha: r.NoCaptcha,
+			BindWays: r.BindWays, BindOnly: r.BindOnly, LoginWays: r.LoginWays,
+			SessionTokenTTL: r.SessionTTL, SessionTokenSliding: r.SessionSliding, NoCaptcha: r.NoCaptcha,
 		},
 		JWTSecret: userpool.Secret(r.JWTSecret), Secrets: r.Secrets, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}, nil

@@ -253,6 +253,49 @@ func testSessionsOfReplayRace(t *testing.T, s store.Store) {
 	}
 }
 
+// A rotation that has a grace is made once, and whoever makes the same again in
+// that time neither ends the session nor changes it.
+func testSessionsGrace(t *testing.T, s store.Store) {
+	seeded(t, s)
+	check(t, s.CreateSession(ctx, Session("s")))
+	const tries = 8
+	rotations := make([]token.Rotation, tries)
+	for i := range rotations {
+		r := rotation("s", 0)
+		r.Grace, r.JTI = 30*time.Second, userpool.NewID(T0)
+		rotations[i] = r
+	}
+	var won atomic.Int32
+	together(tries, func(i int) {
+		_, err := s.RotateSession(ctx, rotations[i])
+		switch {
+		case err == nil:
+			won.Add(1)
+		case !errors.Is(err, token.ErrRepeated):
+			t.Error(err)
+		}
+	})
+	if won.Load() != 1 {
+		t.Errorf("%d of %d rotations succeeded, want one", won.Load(), tries)
+	}
+	wantTold(t, "repeats", s, "")
+	stored := must[token.Session](t)(s.Session(ctx, "s"))
+	again := rotations[0]
+	again.Now = T0.Truncate(time.Millisecond).Add(30*time.Second - time.Millisecond)
+	_, err := s.RotateSession(ctx, again)
+	wantErr(t, "a moment before the end of the grace", err, token.ErrRepeated)
+	same(t, "session after repeats", must[token.Session](t)(s.Session(ctx, "s")), stored)
+
+	check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error { u.Blocked = true; return nil }))))
+	_, err = s.RotateSession(ctx, again)
+	wantErr(t, "a blocked user", err, userpool.ErrBlocked)
+	check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error { u.Blocked = false; return nil }))))
+
+	again.Now = again.Now.Add(time.Millisecond)
+	_, err = s.RotateSession(ctx, again)
+	wantErr(t, "at the end of the grace", err, token.ErrReused)
+}
+
 func testSessionsEnd(t *testing.T, s store.Store) {
 	seeded(t, s)
 	check(t, s.CreateSession(ctx, Session("s")))
