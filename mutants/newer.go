@@ -128,7 +128,7 @@ var newer = []mutant{
 	},
 	{
 		name: "session: of the moment of signing out", file: "token/session.go",
-		old: "\tcase !s.CreatedAt.After(notBefore):\n\t\treturn ErrSession\n\t}\n\treturn nil\n}\n\n// Rotated", new: "\tcase s.CreatedAt.Before(notBefore):\n\t\treturn ErrSession\n\t}\n\treturn nil\n}\n\n// Rotated", packages: append(theToken, theStore...),
+		old: "case !s.CreatedAt.After(notBefore):", new: "case s.CreatedAt.Before(notBefore):", packages: append(theToken, theStore...),
 	},
 	{
 		name: "session: refreshed for ever", file: "token/session.go",
