@@ -3,8 +3,6 @@ package main
 var (
 	theOAuth   = []string{"./bridge/oauth"}
 	theCasdoor = []string{"./bridge/casdoor"}
-	theAuthing = []string{"./bridge/authing"}
-	theServer  = []string{"./store/postgres"}
 	theCaptcha = []string{"./captcha"}
 )
 
@@ -67,18 +65,6 @@ var newer = []mutant{
 		old: "if !up.query.names(pool, u) || !up.body.names(pool, u) {", new: "if !up.body.names(pool, u) {", packages: theCasdoor,
 	},
 	{
-		name: "authing: uploads without end", file: "bridge/authing/upload.go",
-		old: "\ta.sent.Count(addr, now)\n", new: "", packages: theAuthing,
-	},
-	{
-		name: "authing: browsers show a picture", file: "bridge/authing/upload.go",
-		old: "\th.Set(echo.HeaderContentDisposition, \"attachment\")\n", new: "", packages: theAuthing,
-	},
-	{
-		name: "authing: a login by phone without one", file: "bridge/authing/login.go",
-		old: "if !l.SealedPhone.Given() {", new: "if !l.SealedPhone.Given() && l.Code == \"\" {", packages: theAuthing,
-	},
-	{
 		name: "bind: another mini program's sign-in", file: "userpool/finish.go",
 		old: "case of.Identity.AppID != pool.AppID:", new: "case of.Identity.AppID != pool.AppID && pool.AppID == \"\":", packages: theUsers,
 	},
@@ -89,14 +75,6 @@ var newer = []mutant{
 	{
 		name: "bind: who began before registration was closed registers", file: "userpool/finish.go",
 		old: "mayRegister: of.MayRegister && !pool.BindOnly,", new: "mayRegister: of.MayRegister,", packages: theUsers,
-	},
-	{
-		name: "bind: one of two accounts with the phone is taken", file: "userpool/finish.go",
-		old: "case len(shown) > 1:", new: "case len(shown) > 2:", packages: theUsers,
-	},
-	{
-		name: "bind: a sign-in of before a restore is finished", file: "store/bolt/unfinished.go",
-		old: "if rec[:epochSize] != t.s.epoch {", new: "if rec[:epochSize] == \"\" {", packages: theStore,
 	},
 	{
 		name: "codes: guesses without end", file: "userpool/sentcode.go",
@@ -111,48 +89,12 @@ var newer = []mutant{
 		old: "c.Used = true", new: "c.Used = len(shown) == 0", packages: theStore,
 	},
 	{
-		name: "codes: the code of another sign-in", file: "userpool/sentcode.go",
-		old: "case c.Of != (OneTimeKey{}) && c.Of != of:", new: "case c.Of != (OneTimeKey{}) && c.Of != of && c.Used:", packages: theStore,
-	},
-	{
-		name: "codes: a wrong guess is not kept", file: "store/bolt/sentcodes.go",
-		old: "if !counted {", new: "if !counted || judged != nil {", packages: theStore,
-	},
-	{
 		name: "session: > for >= at its end", file: "token/session.go",
 		old: "case !r.Now.Before(s.ExpiresAt):", new: "case r.Now.After(s.ExpiresAt):", packages: append(theToken, theStore...),
 	},
 	{
 		name: "session: a blocked user refreshes", file: "token/session.go",
 		old: "case blocked:\n", new: "case blocked && s.Ended:\n", packages: append(theToken, theStore...),
-	},
-	{
-		name: "session: of the moment of signing out", file: "token/session.go",
-		old: "case !s.CreatedAt.After(notBefore):", new: "case s.CreatedAt.Before(notBefore):", packages: append(theToken, theStore...),
-	},
-	{
-		name: "session: refreshed for ever", file: "token/session.go",
-		old: "begun.Add(max(life, sessionLife))", new: "now.Add(max(life, sessionLife))", packages: theToken,
-	},
-	{
-		name: "session: a refresh token that was used ends nothing", file: "store/bolt/sessions.go",
-		old: "\t\t\tended.Ended = true\n\t\t\tif", new: "\t\t\tif", packages: theStore,
-	},
-	{
-		name: "postgres: the mark is not looked at again in the write", file: "store/postgres/redeem.go",
-		old: "WHERE t.key = h.key AND t.redeemed_at IS NULL\n", new: "WHERE t.key = h.key\n", packages: theServer,
-	},
-	{
-		name: "postgres: >= for > at ExpiresAt", file: "store/postgres/redeem.go",
-		old: "t.expires_at > q.now\n", new: "t.expires_at >= q.now\n", packages: theServer,
-	},
-	{
-		name: "postgres: two finish a sign-in at once", file: "store/postgres/unfinished.go",
-		old: "readUnfinished+` FOR UPDATE OF u`", new: "readUnfinished", packages: theServer,
-	},
-	{
-		name: "postgres: a refresh token that was used ends nothing", file: "store/postgres/sessions.go",
-		old: "tx.Exec(ctx, endSession, old.ID)", new: "tx.Exec(ctx, endSession+` AND ended`, old.ID)", packages: theServer,
 	},
 	{
 		name: "captcha: a wrong answer leaves another try", file: "captcha/captcha.go",
