@@ -423,6 +423,16 @@ func TestPoolCommands(t *testing.T) {
 		{[]string{"set", "--json", "moved", "captcha=off"}, `"captcha": "off"`},
 		{[]string{"set", "moved", "captcha=no"}, "captcha"},
 		{[]string{"set", "moved", "bindWays=pigeon"}, "bindWays[0]"},
+		{[]string{"set", "moved", "bindWays=smsCode"}, "bindWays[0]"}, // nothing to send by
+		{[]string{"sender", "set", "moved", "sms", "provider=webhook", "url=http://127.0.0.1:1/", "secret=whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}, "webhook allowHTTP=false url=http://127.0.0.1:1/"},
+		{[]string{"set", "moved", "bindWays=smsCode"}, "smsCode"},
+		{[]string{"sender", "remove", "moved", "sms"}, "bindWays[0]"}, // it is needed
+		{[]string{"set", "moved", "bindWays="}, "wechatPhone"},
+		{[]string{"sender", "test", "moved", "sms", "+8613800138000"}, "connection refused"},
+		{[]string{"sender", "test", "moved", "sms", "+8613800138000"}, "not sent"},
+		{[]string{"sender", "test", "moved", "email", "user@example.com"}, "4037"},
+		{[]string{"sender", "set", "moved", "email", "provider=smtp", "host=mail.example.com", "from=a@example.com", "port=x"}, "whole number"},
+		{[]string{"sender", "remove", "moved", "sms"}, "not sent"},
 		{[]string{"set", "moved", "loginWays=wechatPhone", "sessionTokenTTL=7200", "sessionTokenSliding=true"}, "7200"},
 		{[]string{"set", "moved", "ticketTTL=5"}, "ticketTTL"},
 		{[]string{"set", "moved", "ticketTTL=soon"}, "whole number"},
@@ -459,12 +469,29 @@ func TestPoolCommands(t *testing.T) {
 		t.Fatalf("identities: %v %s", err, out)
 	}
 	id := shown.Identities[0].ID
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const bcrypt = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
 	for _, row := range []struct {
 		args []string
 		want string
 	}{
 		{[]string{"identities", "moved", "u"}, "o-u"},
 		{[]string{"identities", "moved", "nobody"}, "2004"},
+		{[]string{"password", "moved", "u", "--file", file("12345678\r\n")}, "is set"}, // the line end is not part of it
+		{[]string{"password", "moved", "u", "--file", file("1234567\n")}, "8 characters"},
+		{[]string{"password", "moved", "u", "--file", file("12345678\xff")}, "UTF-8"},
+		{[]string{"password", "moved", "u", "--file", file("") + "none"}, "no such file"},
+		{[]string{"password", "moved", "u", "--hash", "--file", file(bcrypt + "\n")}, "is set"},
+		{[]string{"password", "moved", "u", "--hash", "--file", file("md5")}, "passwordHash"},
+		{[]string{"password", "moved", "u", "--remove"}, "is gone"},
+		{[]string{"password", "moved", "u", "--remove", "--hash"}, "none of the others"},
+		{[]string{"password", "moved", "u", "12345678"}, "accepts 2 arg"},
 		{[]string{"unbind", "moved", "u", id}, "unbound"},
 		{[]string{"unbind", "moved", "u", id}, "4042"},
 	} {

@@ -35,7 +35,11 @@ type pool struct {
 	SessionTTL     int      `json:"sessionTokenTTL"`
 	SessionSliding bool     `json:"sessionTokenSliding"`
 	Captcha        string   `json:"captcha"`
-	Secrets        []struct {
+	Senders        struct {
+		SMS   map[string]any `json:"sms"`
+		Email map[string]any `json:"email"`
+	} `json:"senders"`
+	Secrets []struct {
 		ID         string  `json:"id"`
 		CreatedAt  string  `json:"createdAt"`
 		LastUsedAt *string `json:"lastUsedAt"`
@@ -54,7 +58,8 @@ appSecret 请用这种方式，因为命令行会被本机其他用户看到。
   pkceRequired=true|false  responseFormat=user|envelope  revokeOnReplay=true|false
   tokenTTL=SECONDS  tokenAlg=HS256|RS256|ES256|EdDSA  signup=open|closed|bind
   matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…
-  bindWays=wechatPhone  bindRegister=true|false  loginWays=wechatPhone
+  bindWays=wechatPhone,smsCode,emailCode,password  bindRegister=true|false
+  loginWays=wechatPhone,smsCode,emailCode,password
   sessionTokenTTL=300..31536000  sessionTokenSliding=true|false  captcha=on|off`
 
 func poolCommand() *cobra.Command {
@@ -82,7 +87,7 @@ func poolCommand() *cobra.Command {
 		&cobra.Command{Use: "add ID", Short: "Make a second secret, shown this once / 新增密钥，只显示这一次", Args: cobra.ExactArgs(1), RunE: addSecret},
 		&cobra.Command{Use: "delete ID SECRET-ID", Short: "End a secret at once / 立即删除密钥", Args: cobra.ExactArgs(2), RunE: deleteSecret},
 	)
-	c.AddCommand(create, list, show, set, secret)
+	c.AddCommand(create, list, show, set, secret, senderCommand())
 	return c
 }
 
@@ -215,6 +220,8 @@ func printPool(w io.Writer, p pool) {
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}
+	printSender(w, "sms", p.Senders.SMS)
+	printSender(w, "email", p.Senders.Email)
 	for _, k := range p.Secrets {
 		used := "never"
 		if k.LastUsedAt != nil {
@@ -238,6 +245,7 @@ var kinds = map[string]string{
 	"secretRequired": "bool", "pkceRequired": "bool", "revokeOnReplay": "bool", "matchPhone": "bool", "phoneRequired": "bool",
 	"ticketTTL": "int", "tokenTTL": "int", "allowedApps": "list",
 	"bindWays": "list", "bindRegister": "bool", "loginWays": "list", "sessionTokenTTL": "int", "sessionTokenSliding": "bool",
+	"port": "int", "allowHTTP": "bool",
 }
 
 // readSettings turns key=value arguments into the members of a request.

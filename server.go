@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"app2wxapp/bridge"
+	"app2wxapp/sender"
 	"app2wxapp/store"
 	"app2wxapp/store/bolt"
 	"app2wxapp/userpool"
@@ -80,6 +81,7 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 	s.bridge = bridge.New(bridge.Config{
 		Store:         s.store,
 		WeChat:        wechat.New(wechat.Config{BaseURL: cfg.WeChat.BaseURL, Timeout: cfg.WeChat.Timeout, Observe: wechat.Metrics(reg)}),
+		Senders:       sender.New(sender.Config{Now: now, Observe: sender.Metrics(reg)}),
 		WeChatTimeout: cfg.WeChat.Timeout, Now: now, Log: log, Reg: reg,
 		PublicURL: s.PublicURL, AdminToken: s.AdminToken, TrustedProxies: cfg.TrustedProxies, Version: version, IDaaSErrorPrefix: cfg.IDaaS.ErrorPrefix,
 		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, s.store, key, now()) },

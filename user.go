@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +35,20 @@ func userCommand() *cobra.Command {
 		Use: "unbind POOL USER IDENTITY-ID", Short: "Take a WeChat identity from a user, who is signed out / 解绑微信身份，用户随之下线",
 		Args: cobra.ExactArgs(3), RunE: unbindIdentity,
 	}
-	c.AddCommand(identities, unbind)
+	password := &cobra.Command{
+		Use: "password POOL USER", Short: "Set a user's password, who is signed out / 设置用户密码，用户随之下线",
+		Long: `The password is read from standard input, or from a file: other users of the
+machine can see a command line. A line end after it is not part of it.
+密码从标准输入或文件读取（命令行会被本机其他用户看到），末尾的换行不算在内。`,
+		Example: "  app2wxapp user password 64b7f0a1c2d3e4f506172839 64b8012fa9b8c7d6e5f40312 --file password.txt",
+		Args:    cobra.ExactArgs(2), RunE: setPassword,
+	}
+	password.Flags().String("file", "-", "where the password is; - is standard input")
+	password.Flags().Bool("hash", false, "it is a hash that another system made: argon2id as a PHC string, or bcrypt")
+	password.Flags().Bool("remove", false, "take the password away; nothing is read")
+	password.MarkFlagsMutuallyExclusive("remove", "hash")
+	password.MarkFlagsMutuallyExclusive("remove", "file")
+	c.AddCommand(identities, unbind, password)
 	return c
 }
 
@@ -53,4 +70,49 @@ func unbindIdentity(c *cobra.Command, args []string) error {
 	return onServer(c, "DELETE", userPath(args)+"/identities/"+url.PathEscape(args[2]), nil, nil, func(w io.Writer) {
 		fmt.Fprintln(w, "unbound / 已解绑")
 	})
+}
+
+func setPassword(c *cobra.Command, args []string) error {
+	flags := c.Flags()
+	file, fileErr := flags.GetString("file")
+	hash, hashErr := flags.GetBool("hash")
+	remove, removeErr := flags.GetBool("remove")
+	if err := errors.Join(fileErr, hashErr, removeErr); err != nil {
+		return err
+	}
+	name, said := "password", "the password is set / 密码已设置"
+	if hash {
+		name = "passwordHash"
+	}
+	body := map[string]any{name: nil}
+	if remove {
+		said = "the password is gone / 密码已清除"
+	} else {
+		text, err := readSecret(file, c.InOrStdin())
+		if err != nil {
+			return fmt.Errorf("read the password: %w", err)
+		}
+		body[name] = text
+	}
+	var out user
+	return onServer(c, "PATCH", userPath(args), body, &out, func(w io.Writer) { fmt.Fprintln(w, said) })
+}
+
+// readSecret reads a text that may begin and end with spaces, without the line
+// end after it.
+func readSecret(file string, stdin io.Reader) (string, error) {
+	in := stdin
+	if file != "-" {
+		f, err := os.Open(file) // #nosec G304 -- the operator names the file
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, 64<<10))
+	if !utf8.Valid(b) {
+		return "", errors.New("it must be UTF-8")
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), err
 }

@@ -41,9 +41,13 @@ const (
 	UserSignedOut    Type = "user.signed_out"    //
 	UserPhoneMatched Type = "user.phone_matched" // an existing user was found by a verified phone
 	UserPhoneChanged Type = "user.phone_changed" //
+	UserEmailChanged Type = "user.email_changed" // by an operator: set, changed or removed
 	UserBound        Type = "user.bound"         // way, by which a WeChat user showed that the account is theirs
 	UserRegistered   Type = "user.registered"    // way, likewise, and there was no account
 	IdentityUnbound  Type = "identity.unbound"   // app_id
+	PasswordSet      Type = "password.set"       //
+	PasswordRemoved  Type = "password.removed"   //
+	SenderTested     Type = "sender.tested"      // channel, provider, result
 	TicketReplayed   Type = "ticket.replayed"    // revoked; jti, or count if it was false
 	TicketRepeated   Type = "ticket.repeated"    // count
 	SessionReused    Type = "session.reused"     // jti, of its newest access token
@@ -57,7 +61,7 @@ const (
 // Types are all of them.
 var Types = []Type{
 	PoolCreated, PoolChanged, SecretAdded, SecretDeleted, UserBlocked, UserUnblocked, UserSignedOut, UserPhoneMatched,
-	UserPhoneChanged, UserBound, UserRegistered, IdentityUnbound,
+	UserPhoneChanged, UserEmailChanged, UserBound, UserRegistered, IdentityUnbound, PasswordSet, PasswordRemoved, SenderTested,
 	TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
 	StoreRestored, StoreMigrated,
 }
@@ -74,6 +78,9 @@ const (
 	Reason     = "reason"      // as in app2wxapp_ticket_redemptions_total
 	Way        = "way"         // a pool's way to bind
 	AppID      = "app_id"      // a mini program's
+	Channel    = "channel"     // "sms" or "email"
+	Provider   = "provider"    // of codes
+	Result     = "result"      // as in app2wxapp_sends_total
 	Count      = "count"       // how many times, since the row before
 	LatestSeen = "latest_seen" // RFC 3339
 	BackedUp   = "backed_up"   // RFC 3339, when the backup was made; "" if the file does not say

@@ -24,6 +24,7 @@ import (
 
 	"app2wxapp/bridge"
 	"app2wxapp/bridge/bare"
+	"app2wxapp/sender"
 	"app2wxapp/store"
 	barebolt "app2wxapp/store/bolt/bare"
 	"app2wxapp/store/postgres"
@@ -125,6 +126,7 @@ func newBridge(o order, publicURL string, log *slog.Logger) (public, admin http.
 	b := bridge.New(bridge.Config{
 		Store:         st,
 		WeChat:        wechat.New(wechat.Config{BaseURL: o.WeChat, Observe: wechat.Metrics(reg)}),
+		Senders:       sender.New(sender.Config{Now: now}),
 		WeChatTimeout: wechat.DefaultTimeout, Now: now, Log: log, Reg: reg,
 		PublicURL: publicURL, AdminToken: "bench-admin-token", Version: "bench",
 	})

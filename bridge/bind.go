@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"net/http"
+	"net/netip"
 
 	"github.com/labstack/echo/v4"
 
@@ -62,20 +63,62 @@ func (s *Server) bind(c echo.Context) error {
 	c.Set(keyPool, pool.ID)
 
 	f := ticket.Finish{Addr: from}
-	var phoneCode string
+	var given proofs
 	if err := wire.Read(c.Request(), wire.Fields{
 		"stateToken":            &f.StateToken,
-		"phoneCode":             &phoneCode,
+		"phoneCode":             &given.phoneCode,
+		"phone":                 &given.phone,
+		"smsCode":               &given.smsCode,
+		"email":                 &given.email,
+		"emailCode":             &given.emailCode,
+		"username":              &given.username,
+		"password":              &given.password,
 		"code_challenge":        &f.Challenge,
 		"code_challenge_method": &f.ChallengeMethod,
 		"state":                 &f.State,
 	}); err != nil {
 		return err
 	}
-	f.Proof = s.pools.WeChatPhone(phoneCode)
+	if f.Proof, err = s.proof(given, from); err != nil {
+		return err
+	}
 	issued, err := s.tickets.Finish(ctx, pool, f)
 	if err != nil {
 		return err
 	}
 	return s.answerIssued(c, issued, f.State)
+}
+
+// proofs are the members by which a caller shows whose account it is: those of
+// one way.
+type proofs struct {
+	phoneCode          string
+	phone, smsCode     string
+	email, emailCode   string
+	username, password string
+}
+
+// proof returns the proof of the way whose members were given.
+func (s *Server) proof(given proofs, from netip.Addr) (userpool.Proof, error) {
+	var found []userpool.Proof
+	if given.phoneCode != "" {
+		found = append(found, s.pools.WeChatPhone(given.phoneCode))
+	}
+	if given.phone != "" || given.smsCode != "" {
+		found = append(found, s.pools.SMSCode(given.phone, given.smsCode))
+	}
+	if given.email != "" || given.emailCode != "" {
+		found = append(found, s.pools.EmailCode(given.email, given.emailCode))
+	}
+	if given.username != "" || given.password != "" {
+		found = append(found, s.pools.Password(given.username, given.password, from))
+	}
+	switch len(found) {
+	case 0:
+		return s.pools.WeChatPhone(""), nil // which says what is missing
+	case 1:
+		return found[0], nil
+	}
+	return nil, userpool.Invalid("body", "must have the members of one way: phoneCode; phone and smsCode; email and emailCode; or username and password",
+		"只能给出一种方式的字段：phoneCode；phone 和 smsCode；email 和 emailCode；或 username 和 password")
 }

@@ -44,11 +44,12 @@ type Store interface {
 }
 
 // Config is what a Server is made of. Every field is required except
-// TrustedProxies.
+// Senders and TrustedProxies.
 type Config struct {
 	Store         Store
 	WeChat        userpool.WeChat
-	WeChatTimeout time.Duration // of all calls of one sign-in together
+	WeChatTimeout time.Duration    // of all calls of one sign-in together
+	Senders       userpool.Senders // of one-time codes; nil for none
 	Now           func() time.Time
 	Log           *slog.Logger
 	Reg           *prometheus.Registry
@@ -91,8 +92,12 @@ func New(c Config) *Server {
 	c.Reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	room := newRoom(c.Reg)
 	limits := new(userpool.Limits)
+	var senders userpool.Senders
+	if c.Senders != nil {
+		senders = awaitedSenders{c.Senders, room}
+	}
 	pools := userpool.New(userpool.Config{
-		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg), Limits: limits,
+		Store: c.Store, WeChat: awaitedWeChat{c.WeChat, room}, WeChatTimeout: c.WeChatTimeout, Senders: senders, Now: c.Now, Log: c.Log, Metrics: userpool.NewMetrics(c.Reg), Limits: limits,
 	})
 	tally := audit.NewTally()
 	s := &Server{
@@ -119,7 +124,7 @@ func New(c Config) *Server {
 		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,
 	}), openapi.Public(c.PublicURL, c.Version))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
-		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally, Limits: limits, Backup: c.Backup, Log: c.Log,
+		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally, Limits: limits, Senders: c.Senders, Backup: c.Backup, Log: c.Log,
 	}), openapi.Admin(c.Version))
 	return s
 }

@@ -121,6 +121,26 @@ func TestCanaries(t *testing.T) {
 	refused(b.Admin("POST", "/admin/v1/pools/"+p.ID+"/users", object(member("phone", "13987654321"))), 400)
 	refused(b.Admin("PATCH", "/admin/v1/pools/"+p.ID, object(member("appSecret", wrong), `"ticketTTL":1`)), 400)
 
+	// Passwords, right and wrong, their hashes, and what is imported.
+	usersAt := "/admin/v1/pools/" + p.ID + "/users"
+	password, hash := c.plant("password", "planted-password-1"), c.plant("password hash", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW")
+	b.Admin("PATCH", "/admin/v1/pools/"+p.ID, `{"signup":"bind","bindWays":["password"]}`).Want(200)
+	refusals = append(refusals, b.Admin("POST", usersAt, object(member("id", "lee"), member("username", "Lee"), member("password", password))).Want(201).Body)
+	refusals = append(refusals, b.Admin("PATCH", usersAt+"/lee", object(member("passwordHash", hash))).Want(200).Body)
+	refused(b.Admin("PATCH", usersAt+"/lee", object(member("password", c.plant("bad password", "pl4nted")))), 400)
+	refused(b.Admin("PATCH", usersAt+"/lee", object(member("passwordHash", c.plant("bad hash", "planted-hash")))), 400)
+	byPassword := func(password string) bridgetest.Response {
+		var begun struct{ StateToken string }
+		b.Issue(p, "frank").Want(200).Decode(&begun)
+		return b.Post(bindPath(p), object(member("stateToken", c.plant("state token", begun.StateToken)), member("username", "Lee"), member("password", password)))
+	}
+	refused(byPassword(c.plant("wrong password", "planted-wrong-password")), 400)
+	refused(byPassword(password), 400)
+	ticketOf(byPassword("U*U"))
+	c.plant("openid", sandbox.OpenID(bridgetest.AppID, "frank"))
+	c.plant("unionid", sandbox.UnionID(bridgetest.Platform, "frank"))
+	b.Admin("PATCH", "/admin/v1/pools/"+p.ID, `{"signup":"open","bindWays":null}`).Want(200)
+
 	// What WeChat does. Its session key and its words are planted as well.
 	sessionKey := c.plant("session key", "cGxhbnRlZHNlc3Npb25rZXk=")
 	errmsg := c.plant("errmsg", "planted words of WeChat")
@@ -169,7 +189,7 @@ func TestCanaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	trail := b.Admin("GET", "/admin/v1/audit?limit=200", "").Want(200).Body
-	for _, event := range []string{"ticket.replayed", "ticket.repeated", "redeem.refused", "secret.added", "user.blocked", "admin.login_failed"} {
+	for _, event := range []string{"ticket.replayed", "ticket.repeated", "redeem.refused", "secret.added", "password.set", "user.blocked", "admin.login_failed"} {
 		if !strings.Contains(trail, event) {
 			t.Errorf("the audit trail has no %s: the search finds nothing at all", event)
 		}

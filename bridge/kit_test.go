@@ -43,6 +43,7 @@ type redeemed struct {
 	ID, Token, TokenExpiredAt, UnionID, OpenID, Nickname, LastIP string
 	LoginsCount                                                  int
 	Phone                                                        *string
+	EmailVerified                                                bool
 }
 
 // redeem redeems the ticket with the pool's secret and returns the user.

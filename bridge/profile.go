@@ -28,7 +28,9 @@ func (a *answer) profile(u userpool.User, appID string, t token.Token) []byte {
 	inner := func(before, value string) { b = quote.AppendInner(append(b, before...), value) }
 	stamp := func(before string, at time.Time) { b = append(wire.AppendStamp(append(b, before...), at), '"') }
 
-	text(`{"emailVerified":false,"username":`, p.Nickname)
+	raw(`{"emailVerified":`)
+	b = strconv.AppendBool(b, u.Email != "")
+	text(`,"username":`, p.Nickname)
 	text(`,"nickname":`, p.Nickname)
 	text(`,"company":"","photo":`, p.AvatarURL)
 	raw(`,"loginsCount":`)

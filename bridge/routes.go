@@ -22,6 +22,7 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 	// Authing's app2wxapp: contract sections 4.1, 4.2 and 4.4.
 	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue, s.room.limited)
 	e.POST("/oauth/app2wxapp/ticket/:userPoolId/bind", s.bind, s.room.limited)
+	e.POST("/oauth/app2wxapp/ticket/:userPoolId/code", s.sendCode, s.room.limited)
 	e.POST("/oauth/app2wxapp/auth/:userPoolId", s.redeem, s.room.limited)
 	e.GET("/authing/token", s.checkToken, s.room.limited)
 
@@ -112,6 +113,7 @@ func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.
 	v1(http.MethodPatch, "/pools/:id", api.PatchPool)
 	v1(http.MethodPost, "/pools/:id/secrets", api.AddSecret)
 	v1(http.MethodDelete, "/pools/:id/secrets/:secretId", api.DeleteSecret)
+	v1(http.MethodPost, "/pools/:id/senders/:channel/test", api.TestSender)
 	v1(http.MethodPost, "/pools/:id/users", api.CreateUser)
 	v1(http.MethodGet, "/pools/:id/users/:userId", api.ShowUser)
 	v1(http.MethodPatch, "/pools/:id/users/:userId", api.PatchUser)

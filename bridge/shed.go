@@ -127,3 +127,15 @@ func (w awaitedWeChat) OpenProfile(ctx context.Context, app userpool.App, code s
 	defer w.room.enter()
 	return w.WeChat.OpenProfile(ctx, app, code, sealed)
 }
+
+// awaitedSenders are Senders whose providers one awaits outside the room.
+type awaitedSenders struct {
+	userpool.Senders
+	room *room
+}
+
+func (s awaitedSenders) Send(ctx context.Context, pool userpool.Pool, channel userpool.Channel, m userpool.Message) error {
+	s.room.leave()
+	defer s.room.enter()
+	return s.Senders.Send(ctx, pool, channel, m)
+}

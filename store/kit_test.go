@@ -93,6 +93,7 @@ type state struct {
 	answer   ticket.Redeemed   // of repeat
 	session  token.Session
 	pictures []upload.Picture    // each held by the user of its place
+	password userpool.Password   // of p/u001
 	replayed ticket.Redemption   // redeemed and replayed: its token is revoked
 	begun    userpool.Unfinished // a sign-in that could still be finished
 	chain    audit.Chain
@@ -155,6 +156,8 @@ func populate(t testing.TB, s store.Store, users int) (want state) {
 	}
 	check(t, s.CreateUnfinished(ctx, want.begun))
 	must[userpool.Unfinished](t)(s.Unfinished(ctx, "p", want.begun.Key, later))
+	want.password = storetest.Password(1)
+	must[userpool.User](t)(s.SetPassword(ctx, "p", "u001", want.password, func(*userpool.User) (audit.Event, error) { return audit.Event{}, nil }))
 	want.session = storetest.Session("s")
 	check(t, s.CreateSession(ctx, want.session))
 	want.pictures = []upload.Picture{{ID: "picture2", Type: "png", Data: []byte("bytes 2")}, {ID: "picture1", Type: "gif", Data: []byte("bytes 1")}}
@@ -191,6 +194,7 @@ func verify(t testing.TB, s store.Store, want state) {
 		}
 	}
 	same(t, "signing keys", must[[]token.Key](t)(s.SigningKeys(ctx)), want.keys)
+	same(t, "password", must[userpool.Password](t)(s.Password(ctx, "p", "u001")), want.password)
 	same(t, "session", must[token.Session](t)(s.Session(ctx, want.session.ID)), want.session)
 	must[int](t)(s.SweepPictures(ctx, t0.Add(time.Hour), 10)) // what nobody holds
 	for _, p := range want.pictures {

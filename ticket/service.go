@@ -319,7 +319,7 @@ func (a Attempt) validate() error {
 func counts(err error) bool {
 	for _, e := range []error{
 		ErrInvalid, userpool.ErrSecretRequired, userpool.ErrSecretWrong,
-		userpool.ErrStateInvalid, userpool.ErrStateExpired, userpool.ErrTooManyTries, userpool.ErrCode,
+		userpool.ErrStateInvalid, userpool.ErrStateExpired, userpool.ErrTooManyTries, userpool.ErrCode, userpool.ErrCodeWrong,
 	} {
 		if errors.Is(err, e) {
 			return true

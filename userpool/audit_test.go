@@ -115,6 +115,10 @@ func TestChangedSettingsAreNamed(t *testing.T) {
 				s.Signup = userpool.SignupClosed
 			case field.Type == reflect.TypeFor[[]userpool.Way]():
 				v.Set(reflect.ValueOf([]userpool.Way{userpool.WayWeChatPhone}))
+			case field.Type == reflect.TypeFor[userpool.Sender]():
+				v.Set(reflect.ValueOf(userpool.Sender{Provider: userpool.ProviderWebhook, Webhook: userpool.WebhookSender{
+					URL: "https://planted-value.example.com", Secret: "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+				}}))
 			case v.Kind() == reflect.Slice:
 				s.AllowedApps = []string{"planted-value"}
 			default:

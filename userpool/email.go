@@ -1,10 +1,14 @@
 package userpool
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
+
+	"app2wxapp/audit"
 )
 
 // Email is an e-mail address that was verified, in the one spelling that ParseEmail
@@ -64,8 +68,38 @@ func ParseEmail(s string) (Email, bool) {
 	return Email(local + "@" + domain), true
 }
 
-// valid tells whether e is in the spelling of ParseEmail.
-func (e Email) valid() bool {
-	same, ok := ParseEmail(string(e))
-	return ok && same == e
+// ShownEmail returns the address to show of the user, and whether it was verified;
+// one that was not is what the user says.
+func (u User) ShownEmail() (address string, verified bool) {
+	if u.Email != "" {
+		return string(u.Email), true
+	}
+	return u.Attributes["email"], false
+}
+
+// SetEmail makes the address the user's verified one; "" takes it away. It is for
+// operators, who answer for it. It returns an *InvalidError, ErrUserExists if another
+// user of the pool has it, ErrUserNotFound or ErrPoolNotFound.
+func (s *Service) SetEmail(ctx context.Context, poolID, userID, address string) (User, error) {
+	email, ok := ParseEmail(address)
+	if address != "" && !ok {
+		return User{}, invalidEmail
+	}
+	if !ValidID(poolID) || !ValidID(userID) {
+		return User{}, s.whichMissing(ctx, poolID, ErrUserNotFound)
+	}
+	now := s.now()
+	var same User
+	u, err := s.store.UpdateUser(ctx, poolID, userID, func(u *User) (audit.Event, error) {
+		if u.Email == email {
+			same = *u
+			return audit.Event{}, ErrUnchanged
+		}
+		u.Email, u.UpdatedAt = email, now
+		return audit.Event{At: now, Type: audit.UserEmailChanged, PoolID: poolID, UserID: userID, By: audit.By(ctx)}, nil
+	})
+	if errors.Is(err, ErrUnchanged) {
+		return same, nil
+	}
+	return u, s.whichMissing(ctx, poolID, err)
 }

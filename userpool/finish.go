@@ -18,10 +18,10 @@ type Proof interface {
 	Way() Way
 	// Prove returns the keys that are proved for the WeChat user of that sign-in,
 	// the zero one for nobody's; UnionID and Identity are not among them. An error
-	// that wraps ErrCode or ErrCodeWrong says that the proof does not hold, and
-	// counts as a failure of the sign-in. Tries
-	// of one moment are all made before any of them counts: a proof that can be
-	// guessed must bound its tries itself.
+	// that wraps ErrCode, ErrCodeWrong or ErrPasswordWrong says that the proof does
+	// not hold, and counts as a failure of the sign-in. Tries of one moment are all
+	// made before any of them counts: a proof that can be guessed must bound its
+	// tries itself.
 	Prove(ctx context.Context, pool Pool, of Unfinished) (Keys, error)
 }
 
@@ -126,6 +126,7 @@ func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof
 	if err != nil {
 		return u, of, err
 	}
+	begun := s.now()
 	keys, err := p.Prove(ctx, pool, of)
 	if err != nil {
 		return u, of, err
@@ -134,7 +135,7 @@ func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof
 	keys.UnionID, keys.Identity = of.UnionID, of.Identity
 	in := &signIn{
 		pool: pool, keys: keys, profile: of.Profile, now: now, id: NewID(now), method: of.Method,
-		proof: p.Way(), mayRegister: of.MayRegister && !pool.BindOnly, finishing: true,
+		proof: p.Way(), mayRegister: of.MayRegister && !pool.BindOnly, finishing: true, begun: begun,
 	}
 	u, err = s.store.FinishUnfinished(ctx, Finish{PoolID: pool.ID, Key: key, Now: now, Keys: keys},
 		func(_ Unfinished, m Matches) (User, audit.Event, error) {
@@ -161,6 +162,12 @@ func (in *signIn) account(m Matches) (u User, known bool, err error) {
 		return User{}, false, ErrSignupClosed
 	case in.proof == "":
 		return User{}, false, ErrUnfinished
+	case in.keys.UserID != "":
+		if u, err = in.owner(m.ByID); err != nil {
+			return User{}, false, err
+		}
+		in.bound = true
+		return u, true, nil
 	}
 	switch shown := m.shown(); {
 	case len(shown) > 1:
@@ -177,6 +184,19 @@ func (in *signIn) account(m Matches) (u User, known bool, err error) {
 	return User{}, false, nil
 }
 
+// owner returns the account of the user whom a proof has named. Who was signed
+// out since the proof was looked at may have been so because the password is not
+// what it was.
+func (in *signIn) owner(u *User) (User, error) {
+	switch {
+	case u == nil || !in.begun.IsZero() && u.NotBefore.After(in.begun):
+		return User{}, ErrPasswordWrong
+	case in.another(*u):
+		return User{}, ErrIdentityTaken
+	}
+	return *u, nil
+}
+
 // shown returns the users who have what a proof shows, which is one thing.
 func (m Matches) shown() []User {
 	if m.ByEmail != nil {
@@ -187,7 +207,8 @@ func (m Matches) shown() []User {
 
 // fails tells whether the error counts as a failure of a sign-in.
 func fails(err error) bool {
-	return errors.Is(err, ErrCode) || errors.Is(err, ErrCodeWrong) || errors.Is(err, ErrAccountNotFound) || errors.Is(err, ErrIdentityTaken) ||
+	return errors.Is(err, ErrCode) || errors.Is(err, ErrCodeWrong) || errors.Is(err, ErrPasswordWrong) ||
+		errors.Is(err, ErrAccountNotFound) || errors.Is(err, ErrIdentityTaken) ||
 		errors.Is(err, ErrAccountUnclear) || errors.Is(err, ErrBlocked)
 }
 

@@ -6,12 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts what costs money, and sign-ins that are to be finished.
+// Metrics counts what costs money or time, and sign-ins that are to be finished.
 type Metrics struct {
-	phones   *prometheus.CounterVec
-	begun    *prometheus.CounterVec
-	finished *prometheus.CounterVec
-	codes    *prometheus.CounterVec
+	phones    *prometheus.CounterVec
+	begun     *prometheus.CounterVec
+	finished  *prometheus.CounterVec
+	codes     *prometheus.CounterVec
+	passwords *prometheus.CounterVec
+	hashings  prometheus.Counter
 }
 
 // NewMetrics registers the metrics.
@@ -29,8 +31,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		codes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app2wxapp_codes_total", Help: "One-time codes that were asked for; providers charge for those that are sent.",
 		}, []string{"pool", "channel", "result"}),
+		passwords: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "app2wxapp_passwords_total", Help: "Passwords that users showed, by what became of them.",
+		}, []string{"pool", "result"}),
+		hashings: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "app2wxapp_password_hashings_total", Help: "Hashings of passwords, comparisons among them; each takes memory and time.",
+		}),
 	}
-	reg.MustRegister(m.phones, m.begun, m.finished, m.codes)
+	reg.MustRegister(m.phones, m.begun, m.finished, m.codes, m.passwords, m.hashings)
 	return m
 }
 

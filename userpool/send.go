@@ -94,6 +94,24 @@ func (m Message) String() string               { return "message for " + m.Purpo
 func (m Message) LogValue() slog.Value         { return slog.StringValue(m.String()) }
 func (m Message) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
+// Validate returns an *InvalidError named "to" if To cannot be a number or an
+// address of that channel.
+func (m Message) Validate(c Channel) error {
+	switch c {
+	case ChannelSMS:
+		if Phone(m.To).valid() {
+			return nil
+		}
+		return Invalid("to", "must be a phone number in E.164, such as +8613800138000", "必须为 E.164 格式的手机号，例如 +8613800138000")
+	case ChannelEmail:
+		if _, ok := ParseEmail(m.To); ok {
+			return nil
+		}
+		return Invalid("to", "must be an e-mail address", "必须为邮箱地址")
+	}
+	return ErrNoSender
+}
+
 // Format is for every verb, as Secret's.
 func (m Message) Format(f fmt.State, _ rune) { io.WriteString(f, m.String()) }
 
@@ -103,9 +121,8 @@ type Senders interface {
 	// asks nobody.
 	Can(pool Pool, channel Channel) bool
 	// Send returns when the provider has taken the message, which is before it
-	// arrives. It takes ten seconds at most and ends with ctx. Its errors are
-	// ErrNoSender, a *SendError, an *InvalidError named "to" for what cannot be a
-	// number or an address of that channel, and that of ctx. Who may be sent how
-	// much is not its business.
+	// arrives. It takes ten seconds at most, and ends with ctx. Its errors are
+	// ErrNoSender, the *InvalidError of Message.Validate, and a *SendError for
+	// whatever else. Who may be sent how much is not its business.
 	Send(ctx context.Context, pool Pool, channel Channel, m Message) error
 }

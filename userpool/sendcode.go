@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -49,6 +50,14 @@ func (w Way) channel() Channel {
 	return ""
 }
 
+// field is what callers name the number or address.
+func (w Way) field() string {
+	if w == WayEmailCode {
+		return "email"
+	}
+	return "phone"
+}
+
 // to returns the number or address in the spelling that is stored.
 func (w Way) to(text string) (string, error) {
 	if w == WayEmailCode {
@@ -91,6 +100,10 @@ func (s *Service) SendCode(ctx context.Context, pool Pool, c SendCode) error {
 		return ErrNoSender
 	}
 	now := s.now()
+	if err := s.codesFrom.Take(AddrKey(c.Addr), now); err != nil {
+		s.metrics.codes.WithLabelValues(pool.ID, string(c.Way.channel()), sendResult(err)).Inc()
+		return err
+	}
 	code := OneTimeCode{PoolID: pool.ID, Purpose: cmp.Or(c.Purpose, PurposeBind), To: to, Code: newCode()}
 	if c.State != "" {
 		code.Of = ParseOneTime(c.State)
@@ -98,7 +111,7 @@ func (s *Service) SendCode(ctx context.Context, pool Pool, c SendCode) error {
 			return err
 		}
 	}
-	err = s.keep(ctx, code, c.Addr, now)
+	err = s.keep(ctx, code, now)
 	if err == nil {
 		err = s.send(ctx, pool, c, code)
 	}
@@ -107,11 +120,7 @@ func (s *Service) SendCode(ctx context.Context, pool Pool, c SendCode) error {
 }
 
 // keep stores the code if nobody has had enough of them.
-func (s *Service) keep(ctx context.Context, code OneTimeCode, from netip.Addr, now time.Time) error {
-	// First what costs no write.
-	if err := s.codesFrom.Take(AddrKey(from), now); err != nil {
-		return err
-	}
+func (s *Service) keep(ctx context.Context, code OneTimeCode, now time.Time) error {
 	if err := s.codesOf.Check(code.PoolID, now); err != nil {
 		return err
 	}
@@ -128,10 +137,16 @@ func (s *Service) send(ctx context.Context, pool Pool, c SendCode, code OneTimeC
 	err := s.senders.Send(ctx, pool, c.Way.channel(), Message{
 		To: code.To, Code: string(code.Code), Purpose: code.Purpose, Life: CodeLife, English: c.English,
 	})
-	if err != nil {
-		return fmt.Errorf("send a code: %w", err)
+	bad := (*InvalidError)(nil)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &bad): // our rules let more pass than the sender's
+		return Invalid(c.Way.field(), bad.EN, bad.ZH)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrSendFailed, err)
 	}
-	return nil
+	return fmt.Errorf("send a code: %w", err)
 }
 
 // can tells whether there is something to send the way's codes by; of a way

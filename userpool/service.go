@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"app2wxapp/audit"
+	"app2wxapp/password"
 )
 
 // Config is what a Service is made of; every field is required
@@ -44,6 +45,8 @@ type Service struct {
 	entries *Limiter[string] // by pool and user
 	begun   *Limiter[string] // by pool and openid
 	metrics *Metrics
+	hasher  *password.Hasher
+	tries   passwordTries
 
 	codesFrom *Limiter[netip.Addr]
 	codesOf   *Limiter[string] // by pool
@@ -68,6 +71,7 @@ func New(c Config) *Service {
 		begun:     NewSharedLimiter[string](c.Limits, "begun", begunPerMinute),
 		codesFrom: NewHourlyLimiter[netip.Addr](c.Limits, "codes.address", codesPerHour),
 		codesOf:   NewSharedLimiter[string](c.Limits, "codes.pool", poolCodesPerMinute),
+		hasher:    password.NewHasher(c.Metrics.hashings.Inc), tries: newPasswordTries(c.Limits),
 	}
 }
 
@@ -154,7 +158,7 @@ func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settin
 		if err := p.Validate(); err != nil {
 			return e, err
 		}
-		if slices.Equal(old.BindWays, p.BindWays) {
+		if slices.Equal(old.BindWays, p.BindWays) && old.SMS == p.SMS && old.Email == p.Email {
 			return e, nil // whatever has become of the senders since
 		}
 		return e, s.sendable(*p)

@@ -59,13 +59,18 @@ func (s Settings) Validate() error {
 	}{{"bindWays", s.BindWays}, {"loginWays", s.LoginWays}} {
 		for i, w := range of.ways {
 			if !slices.Contains(ways, w) || slices.Contains(of.ways[:i], w) {
-				return Invalid(fmt.Sprintf("%s[%d]", of.name, i), `must be "wechatPhone", "smsCode" or "emailCode", each once`, `必须为 "wechatPhone"、"smsCode" 或 "emailCode"，不能重复`)
+				return Invalid(fmt.Sprintf("%s[%d]", of.name, i), `must be "wechatPhone", "smsCode", "emailCode" or "password", each once`, `必须为 "wechatPhone"、"smsCode"、"emailCode" 或 "password"，不能重复`)
 			}
 		}
 	}
 	for i, app := range s.AllowedApps {
 		if !validCredential(app) {
 			return Invalid(fmt.Sprintf("allowedApps[%d]", i), "must be an AppID", "必须为 AppID")
+		}
+	}
+	for _, c := range Channels {
+		if err := s.Sender(c).validate(c); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -85,6 +90,7 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"phoneRequired", s.PhoneRequired == to.PhoneRequired}, {"allowedApps", slices.Equal(s.AllowedApps, to.AllowedApps)},
 		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
 		{"loginWays", slices.Equal(s.LoginWays, to.LoginWays)}, {"sessionTokenTTL", s.SessionTokenLife() == to.SessionTokenLife()},
+		{"senders.sms", s.SMS == to.SMS}, {"senders.email", s.Email == to.Email},
 		{"sessionTokenSliding", s.SessionTokenSliding == to.SessionTokenSliding},
 		{"captcha", s.NoCaptcha == to.NoCaptcha},
 	} {

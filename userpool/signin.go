@@ -264,9 +264,10 @@ type signIn struct {
 	named    bool     // the user must have a username
 	names    []string // which it may be, the best last, without those that are taken
 
-	proof       Way  // what shows whose account it is, "" for nothing
-	mayRegister bool // a user whom the proof finds no account for is made
-	finishing   bool // a sign-in that was begun, with a proof
+	proof       Way       // what shows whose account it is, "" for nothing
+	mayRegister bool      // a user whom the proof finds no account for is made
+	finishing   bool      // a sign-in that was begun, with a proof
+	begun       time.Time // when the proof was about to be looked at, zero if nobody noted it
 
 	// What resolve found; each call of it sets them anew.
 	user         User   // the one who signs in
@@ -459,6 +460,15 @@ func (p *Profile) fill(from Profile) bool {
 // there or a new one. It returns an *InvalidError, ErrPoolNotFound or
 // ErrUserExists.
 func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
+	u, err := s.newcomer(ctx, u)
+	if err != nil {
+		return User{}, err
+	}
+	return u, s.store.CreateUser(ctx, u)
+}
+
+// newcomer checks a user who comes from elsewhere, and fills in what is missing.
+func (s *Service) newcomer(ctx context.Context, u User) (User, error) {
 	if _, err := s.Pool(ctx, u.PoolID); err != nil {
 		return User{}, err
 	}
@@ -472,8 +482,11 @@ func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
 	if u.Phone != "" && !u.Phone.valid() {
 		return User{}, invalidPhone
 	}
-	if u.Email != "" && !u.Email.valid() {
-		return User{}, invalidEmail
+	if u.Email != "" {
+		var ok bool
+		if u.Email, ok = ParseEmail(string(u.Email)); !ok {
+			return User{}, invalidEmail
+		}
 	}
 	if u.UnionID != "" && !validCredential(u.UnionID) {
 		return User{}, Invalid("unionid", "must be printable ASCII", "必须为可打印的 ASCII 字符")
@@ -502,5 +515,5 @@ func (s *Service) CreateUser(ctx context.Context, u User) (User, error) {
 		u.SignedUp = now
 	}
 	u.UpdatedAt = now
-	return u, s.store.CreateUser(ctx, u)
+	return u, nil
 }

@@ -19,6 +19,7 @@ func (s *Service) SignInBy(ctx context.Context, pool Pool, p Proof) (User, error
 	case !slices.Contains(pool.LoginWays, p.Way()):
 		return User{}, ErrWayClosed
 	}
+	begun := s.now()
 	keys, err := p.Prove(ctx, pool, Unfinished{PoolID: pool.ID})
 	if err != nil {
 		return User{}, err
@@ -27,7 +28,7 @@ func (s *Service) SignInBy(ctx context.Context, pool Pool, p Proof) (User, error
 	if err != nil {
 		return User{}, err
 	}
-	in := &signIn{pool: pool, keys: keys, proof: p.Way(), finishing: true}
+	in := &signIn{pool: pool, keys: keys, proof: p.Way(), finishing: true, begun: begun}
 	u, _, err := in.account(found)
 	switch {
 	case err != nil:

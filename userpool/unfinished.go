@@ -47,7 +47,7 @@ const (
 )
 
 // ways are all of them.
-var ways = []Way{WayWeChatPhone, WaySMSCode, WayEmailCode}
+var ways = []Way{WayWeChatPhone, WaySMSCode, WayEmailCode, WayPassword}
 
 // WaysToBind returns how the pool lets sign-ins be finished.
 func (s Settings) WaysToBind() []Way {

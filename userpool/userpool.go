@@ -11,7 +11,7 @@
 //	matches by phone ──▶ a new user, if the pool's signup is open
 //
 // Service.Authenticate tells whether a caller may redeem: it checks the pool
-// secret. The package imports nothing of this program but audit, and knows
+// secret. The package imports nothing of this program but audit and password, and knows
 // neither HTTP nor databases; Store and WeChat are what it asks of them.
 package userpool
 
@@ -107,6 +107,10 @@ type Settings struct {
 	// and that its use replaces it by one that lives as long from then on.
 	SessionTokenTTL     time.Duration
 	SessionTokenSliding bool
+
+	// What one-time codes go out by.
+	SMS   Sender
+	Email Sender
 
 	// NoCaptcha lets codes be sent to whoever asks, where a client that knows
 	// captchas could be asked for one.
@@ -243,6 +247,7 @@ type Keys struct {
 	Phone    Phone
 	Username string
 	Email    Email
+	UserID   string // of a user whom a proof has named
 }
 
 // Matches are the users whom Keys found; nil and empty mean nobody.
@@ -251,6 +256,7 @@ type Matches struct {
 	ByIdentity *User
 	ByUsername *User
 	ByEmail    *User
+	ByID       *User
 	ByPhone    []User // phone numbers are not unique: two at most are returned
 }
 
@@ -262,6 +268,7 @@ type Store interface {
 	Codes
 	SentCodes
 	Counts
+	Passwords
 
 	// CreatePool stores the pool, or returns ErrPoolExists.
 	CreatePool(ctx context.Context, p Pool, e audit.Event) error

@@ -50,6 +50,8 @@ type Config struct {
 	// Backup returns a copy of the store, which is gone when it is closed.
 	Backup func(context.Context) (*os.File, error)
 	Log    *slog.Logger
+	// Senders send the codes that an operator tries senders with.
+	Senders userpool.Senders
 	// Limits shares what is counted with other processes; nil for none.
 	Limits *userpool.Limits
 }
@@ -63,6 +65,7 @@ type API struct {
 	failures *userpool.Limiter[netip.Addr]
 	events   audit.Store
 	failed   *audit.Tally
+	senders  userpool.Senders
 	backup   func(context.Context) (*os.File, error)
 	log      *slog.Logger
 }
@@ -72,7 +75,7 @@ func New(c Config) *API {
 	return &API{
 		pools: c.Pools, tokens: c.Tokens, token: sha256.Sum256([]byte(c.Token)), now: c.Now,
 		failures: userpool.NewSharedLimiter[netip.Addr](c.Limits, "admin.failures", failuresPerMinute),
-		events:   c.Events, failed: c.Failures, backup: c.Backup, log: c.Log,
+		events:   c.Events, failed: c.Failures, senders: c.Senders, backup: c.Backup, log: c.Log,
 	}
 }
 

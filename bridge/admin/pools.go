@@ -34,6 +34,7 @@ type pool struct {
 	SessionTTL     int          `json:"sessionTokenTTL"` // seconds
 	SessionSliding bool         `json:"sessionTokenSliding"`
 	Captcha        string       `json:"captcha"`
+	Senders        senders      `json:"senders"`
 	Secrets        []poolSecret `json:"secrets"`
 	CreatedAt      string       `json:"createdAt"`
 	UpdatedAt      string       `json:"updatedAt"`
@@ -60,7 +61,8 @@ func poolOf(p userpool.Pool) pool {
 		ResponseFormat: formatUser, RevokeOnReplay: !p.KeepOnReplay, TokenTTL: int(p.TokenLife().Seconds()), TokenAlg: p.Alg(),
 		Signup: signupOpen, MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired,
 		AllowedApps: append([]string{}, p.AllowedApps...), BindRegister: !p.BindOnly, LoginWays: []string{},
-		SessionTTL: int(p.SessionTokenLife().Seconds()), SessionSliding: p.SessionTokenSliding, Captcha: captchaOn, Secrets: []poolSecret{},
+		SessionTTL: int(p.SessionTokenLife().Seconds()), SessionSliding: p.SessionTokenSliding, Captcha: captchaOn,
+		Senders: senders{senderOf(p.SMS), senderOf(p.Email)}, Secrets: []poolSecret{},
 		CreatedAt: wire.Stamp(p.CreatedAt), UpdatedAt: wire.Stamp(p.UpdatedAt),
 	}
 	if p.Envelope {
@@ -92,9 +94,11 @@ type settings struct {
 	bindRegister, sessionTokenSliding                                  wire.Optional[bool]
 	ticketTTL, tokenTTL, sessionTokenTTL                               wire.Optional[int]
 	allowedApps, bindWays, loginWays                                   wire.Optional[[]string]
+	senders                                                            sendersPatch
 }
 
 func (s *settings) fields() wire.Fields {
+	s.senders = newSendersPatch()
 	return wire.Fields{
 		"name": &s.name, "appId": &s.appID, "appSecret": &s.appSecret, "responseFormat": &s.responseFormat,
 		"tokenAlg": &s.tokenAlg, "signup": &s.signup, "secretRequired": &s.secretRequired, "pkceRequired": &s.pkceRequired,
@@ -102,6 +106,7 @@ func (s *settings) fields() wire.Fields {
 		"ticketTTL": &s.ticketTTL, "tokenTTL": &s.tokenTTL, "allowedApps": &s.allowedApps,
 		"bindWays": &s.bindWays, "bindRegister": &s.bindRegister, "loginWays": &s.loginWays,
 		"sessionTokenTTL": &s.sessionTokenTTL, "sessionTokenSliding": &s.sessionTokenSliding, "captcha": &s.captcha,
+		"senders": &s.senders.given,
 	}
 }
 
@@ -171,7 +176,7 @@ func (s *settings) apply(to *userpool.Settings) error {
 	patch(s.loginWays, &to.LoginWays, nil, ways)
 	patch(s.sessionTokenTTL, &to.SessionTokenTTL, 0, seconds)
 	patch(s.sessionTokenSliding, &to.SessionTokenSliding, false, same)
-	return nil
+	return s.senders.apply(to)
 }
 
 // CreatePool answers POST /admin/v1/pools.

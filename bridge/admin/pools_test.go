@@ -33,7 +33,7 @@ func TestGoldenPool(t *testing.T) {
 	}
 	format := `{"id":%q,"name":"Demo","appId":"wx0123456789abcdef","secretRequired":true,"ticketTTL":120,"pkceRequired":false,` +
 		`"responseFormat":"user","revokeOnReplay":true,"tokenTTL":1296000,"tokenAlg":"HS256","signup":"open","matchPhone":false,` +
-		`"phoneRequired":false,"allowedApps":[],"bindWays":["wechatPhone"],"bindRegister":true,"loginWays":[],"sessionTokenTTL":432000,"sessionTokenSliding":false,"captcha":"on","secrets":[{"id":%q,"createdAt":"2026-11-20T08:30:00.412Z","lastUsedAt":%s}],` +
+		`"phoneRequired":false,"allowedApps":[],"bindWays":["wechatPhone"],"bindRegister":true,"loginWays":[],"sessionTokenTTL":432000,"sessionTokenSliding":false,"captcha":"on","senders":{"sms":null,"email":null},"secrets":[{"id":%q,"createdAt":"2026-11-20T08:30:00.412Z","lastUsedAt":%s}],` +
 		`"createdAt":"2026-11-20T08:30:00.412Z","updatedAt":"2026-11-20T08:30:00.412Z"}`
 	want := fmt.Sprintf(format, got.ID, got.Secrets[0].ID, "null")
 	if string(made.Pool) != want {
@@ -157,6 +157,36 @@ var badSettings = []struct{ body, field string }{
 	{`{"pkceRequired":true,"pkceRequired":false}`, "body"},
 	{`{"name":"b","ticketTTL":9}`, "ticketTTL"}, // nothing of a patch, or all of it
 	{`[{"op":"replace"}]`, "body"},
+	{`{"senders":[]}`, "senders"},
+	{`{"senders":{"fax":null}}`, "senders.fax"},
+	{`{"senders":{"sms":"aliyun"}}`, "senders.sms"},
+	{`{"senders":{"sms":{}}}`, "senders.sms.provider"},
+	{`{"senders":{"sms":{"signName":"x"}}}`, "senders.sms.provider"},
+	{`{"senders":{"sms":{"provider":""}}}`, "senders.sms.provider"},
+	{`{"senders":{"sms":{"provider":"smtp"}}}`, "senders.sms.provider"},
+	{`{"senders":{"email":{"provider":"aliyun"}}}`, "senders.email.provider"},
+	{`{"senders":{"sms":{"provider":"aliyun"}}}`, "senders.sms.accessKeyId"},
+	{`{"senders":{"sms":{"provider":"aliyun","accessKeyId":"a","accessKeySecret":"s","signName":"x","templateCode":"t","minutesParam":"code"}}}`, "senders.sms.minutesParam"},
+	{`{"senders":{"sms":{"provider":"aliyun","accessKeyId":"a","accessKeySecret":"s","signName":"x","templateCode":"t","secretId":"x"}}}`, "senders.sms.secretId"},
+	{`{"senders":{"sms":{"provider":"aliyun","accessKeyId":"a","accessKeySecret":"s","signName":"x\u0007","templateCode":"t"}}}`, "senders.sms.signName"},
+	{`{"senders":{"sms":{"provider":"tencent","secretId":"a","secretKey":"s","sdkAppId":"1","signName":"x","templateId":"t","templateParams":"minutes"}}}`, "senders.sms.templateParams"},
+	{`{"senders":{"sms":{"provider":"tencent","secretId":"a","secretKey":"s","sdkAppId":"1","signName":"x","templateId":"t","endpoint":"http://sms.example.com"}}}`, "senders.sms.endpoint"},
+	{`{"senders":{"sms":{"provider":"tencent","secretId":"a","secretKey":"s","sdkAppId":"1","signName":"x","templateId":"t","endpoint":"https://sms.example.com/x"}}}`, "senders.sms.endpoint"},
+	{`{"senders":{"sms":{"provider":"webhook","url":"https://x.example.com"}}}`, "senders.sms.secret"},
+	{`{"senders":{"sms":{"provider":"webhook","url":"https://x.example.com","secret":"secret"}}}`, "senders.sms.secret"},
+	{`{"senders":{"sms":{"provider":"webhook","url":"http://x.example.com","secret":"` + webhookSecret + `"}}}`, "senders.sms.url"},
+	{`{"senders":{"sms":{"provider":"webhook","url":"https://u:p@x.example.com","secret":"` + webhookSecret + `"}}}`, "senders.sms.url"},
+	{`{"senders":{"sms":{"provider":"webhook","url":"file:///etc/passwd","secret":"` + webhookSecret + `"}}}`, "senders.sms.url"},
+	{`{"senders":{"sms":{"provider":"webhook","url":1,"secret":"x"}}}`, "senders.sms.url"},
+	{`{"senders":{"email":{"provider":"smtp","host":"mail.example.com:25","from":"a@example.com"}}}`, "senders.email.host"},
+	{`{"senders":{"email":{"provider":"smtp","host":"mail.example.com","from":"A <a@example.com>"}}}`, "senders.email.from"},
+	{`{"senders":{"email":{"provider":"smtp","host":"mail.example.com","from":"a@example.com\r\nBcc: b@example.com"}}}`, "senders.email.from"},
+	{`{"senders":{"email":{"provider":"smtp","host":"mail.example.com","from":"a@example.com","port":0}}}`, "senders.email.port"},
+	{`{"senders":{"email":{"provider":"smtp","host":"mail.example.com","from":"a@example.com","port":65536}}}`, "senders.email.port"},
+	{`{"senders":{"email":{"provider":"smtp","host":"mail.example.com","from":"a@example.com","tls":"maybe"}}}`, "senders.email.tls"},
+	{`{"senders":{"email":{"provider":"smtp","host":"mail.example.com","from":"a@example.com","tls":""}}}`, "senders.email.tls"},
+	{`{"senders":{"email":{"provider":"smtp","host":"mail.example.com","from":"a@example.com","username":"u"}}}`, "senders.email.password"},
+	{`{"senders":{"email":{"provider":"smtp","host":"mail.example.com","from":"a@example.com","tls":"none","username":"u","password":"p"}}}`, "senders.email.tls"},
 }
 
 func TestPatchRefuses(t *testing.T) {

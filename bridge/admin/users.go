@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -10,13 +12,15 @@ import (
 	"app2wxapp/userpool"
 )
 
-// user is a user as the API shows it. The phone is masked.
+// user is a user as the API shows it. Phone and e-mail address
+// are masked.
 type user struct {
 	ID             string     `json:"id"`
 	PoolID         string     `json:"poolId"`
 	UnionID        string     `json:"unionid"`
 	Identities     []identity `json:"identities"`
 	Phone          string     `json:"phone"`
+	Email          string     `json:"email"`
 	Username       string     `json:"username"` // "" for none
 	Nickname       string     `json:"nickname"`
 	Photo          string     `json:"photo"`
@@ -28,6 +32,7 @@ type user struct {
 	SignedOutAt    *string    `json:"signedOutAt"` // tokens up to then are void
 	SignedUp       string     `json:"signedUp"`
 	UpdatedAt      string     `json:"updatedAt"`
+	PasswordSetAt  *string    `json:"passwordSetAt"` // null without one
 }
 
 type identity struct {
@@ -36,12 +41,13 @@ type identity struct {
 	OpenID string `json:"openid"`
 }
 
-func userOf(u userpool.User) user {
+func userOf(u userpool.User, passwordSetAt time.Time) user {
 	out := user{
-		ID: u.ID, PoolID: u.PoolID, UnionID: u.UnionID, Identities: []identity{}, Phone: u.Phone.Masked(),
+		ID: u.ID, PoolID: u.PoolID, UnionID: u.UnionID, Identities: []identity{}, Phone: u.Phone.Masked(), Email: u.Email.Masked(),
 		Username: u.Username, Nickname: u.Profile.Nickname, Photo: u.Profile.AvatarURL, RegisterMethod: u.RegisterMethod, Blocked: u.Blocked,
 		LoginsCount: u.Logins.Count, LastLogin: wire.Time(u.Logins.Last), SignedOutAt: wire.Time(u.NotBefore),
 		SignedUp: wire.Stamp(u.SignedUp), UpdatedAt: wire.Stamp(u.UpdatedAt),
+		PasswordSetAt: wire.Time(passwordSetAt),
 	}
 	if u.Logins.Addr.IsValid() {
 		out.LastIP = u.Logins.Addr.String()
@@ -56,10 +62,11 @@ func userOf(u userpool.User) user {
 // with the id they had.
 func (a *API) CreateUser(c echo.Context) error {
 	u := userpool.User{PoolID: c.Param("id")}
-	var openid, phone string
+	var openid, phone, email, password, hash string
 	if err := wire.ReadStrict(c.Request(), wire.Fields{
-		"id": &u.ID, "unionid": &u.UnionID, "openid": &openid, "phone": &phone, "username": &u.Username,
+		"id": &u.ID, "unionid": &u.UnionID, "openid": &openid, "phone": &phone, "email": &email, "username": &u.Username,
 		"nickname": &u.Profile.Nickname, "photo": &u.Profile.AvatarURL, "registerMethod": &u.RegisterMethod,
+		"password": &password, "passwordHash": &hash,
 	}); err != nil {
 		return err
 	}
@@ -71,11 +78,20 @@ func (a *API) CreateUser(c echo.Context) error {
 	if openid != "" {
 		u.Identities = []userpool.Identity{{AppID: p.AppID, OpenID: openid}}
 	}
-	u.Phone = userpool.Phone(phone)
-	if u, err = a.pools.CreateUser(ctx, u); err != nil {
+	u.Phone, u.Email = userpool.Phone(phone), userpool.Email(email)
+	if password == "" && hash == "" {
+		u, err = a.pools.CreateUser(ctx, u)
+	} else {
+		u, err = a.pools.CreateUserWithPassword(ctx, u, userpool.NewPassword{Text: userpool.Secret(password), Hash: userpool.Secret(hash)})
+	}
+	if err != nil {
 		return spelt(err)
 	}
-	return created(c, userOf(u))
+	shown, err := a.shown(ctx, u)
+	if err != nil {
+		return err
+	}
+	return created(c, shown)
 }
 
 // spelt returns the error of a new user under the names that this API has for
@@ -99,20 +115,38 @@ func spelt(err error) error {
 // ShowUser answers GET /admin/v1/pools/:id/users/:userId.
 func (a *API) ShowUser(c echo.Context) error {
 	u, err := a.pools.User(c.Request().Context(), c.Param("id"), c.Param("userId"))
-	return answerUser(c, u, err)
+	return a.answerUser(c, u, err)
 }
 
 // PatchUser answers PATCH /admin/v1/pools/:id/users/:userId.
 func (a *API) PatchUser(c echo.Context) error {
 	var blocked wire.Optional[bool]
-	if err := wire.ReadStrict(c.Request(), wire.Fields{"blocked": &blocked}); err != nil {
+	var email, password, hash wire.Optional[string]
+	if err := wire.ReadStrict(c.Request(), wire.Fields{"blocked": &blocked, "email": &email, "password": &password, "passwordHash": &hash}); err != nil {
 		return err
 	}
-	if !blocked.Set {
+	ctx, poolID, userID := c.Request().Context(), c.Param("id"), c.Param("userId")
+	var u userpool.User
+	var err error
+	switch {
+	case count(blocked.Set, email.Set, password.Set, hash.Set) > 1:
+		return userpool.Invalid("body", "must change one thing at a time", "一次只能修改一项")
+	case blocked.Set:
+		u, err = a.pools.SetBlocked(ctx, poolID, userID, blocked.Value)
+	case email.Set:
+		u, err = a.pools.SetEmail(ctx, poolID, userID, email.Value)
+	case password.Null || hash.Null:
+		u, err = a.pools.RemovePassword(ctx, poolID, userID)
+	case password.Set:
+		u, err = a.pools.SetPassword(ctx, poolID, userID, userpool.NewPassword{Text: userpool.Secret(password.Value)})
+	case hash.Set && hash.Value == "":
+		return userpool.Invalid("passwordHash", "must not be empty; null takes the password away", "不能为空；null 表示清除密码")
+	case hash.Set:
+		u, err = a.pools.SetPassword(ctx, poolID, userID, userpool.NewPassword{Hash: userpool.Secret(hash.Value)})
+	default:
 		return a.ShowUser(c)
 	}
-	u, err := a.pools.SetBlocked(c.Request().Context(), c.Param("id"), c.Param("userId"), blocked.Value)
-	return answerUser(c, u, err)
+	return a.answerUser(c, u, err)
 }
 
 // RevokeUser answers POST /admin/v1/pools/:id/users/:userId/revoke: signed out
@@ -122,7 +156,7 @@ func (a *API) RevokeUser(c echo.Context) error {
 		return err
 	}
 	u, err := a.pools.SignOut(c.Request().Context(), c.Param("id"), c.Param("userId"))
-	return answerUser(c, u, err)
+	return a.answerUser(c, u, err)
 }
 
 // Unbind answers DELETE /admin/v1/pools/:id/users/:userId/identities/:identityId.
@@ -133,9 +167,29 @@ func (a *API) Unbind(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-func answerUser(c echo.Context, u userpool.User, err error) error {
+func (a *API) answerUser(c echo.Context, u userpool.User, err error) error {
 	if err != nil {
 		return err
 	}
-	return wire.OK(c, userOf(u))
+	shown, err := a.shown(c.Request().Context(), u)
+	if err != nil {
+		return err
+	}
+	return wire.OK(c, shown)
+}
+
+// shown returns the user as the API shows them, with what is kept apart.
+func (a *API) shown(ctx context.Context, u userpool.User) (user, error) {
+	at, err := a.pools.PasswordSetAt(ctx, u.PoolID, u.ID)
+	return userOf(u, at), err
+}
+
+// count returns how many of them are true.
+func count(all ...bool) (n int) {
+	for _, b := range all {
+		if b {
+			n++
+		}
+	}
+	return n
 }

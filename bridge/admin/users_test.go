@@ -18,12 +18,12 @@ func TestMovedUser(t *testing.T) {
 	p := b.NewPool()
 	users := pools + "/" + p.ID + "/users"
 	union, open := sandbox.UnionID(bridgetest.Platform, "alice"), sandbox.OpenID(bridgetest.AppID, "alice")
-	r := b.Admin("POST", users, fmt.Sprintf(`{"id":"64b8012fa9b8c7d6e5f40312","unionid":%q,"openid":%q,"phone":"+8613800138000",`+
+	r := b.Admin("POST", users, fmt.Sprintf(`{"id":"64b8012fa9b8c7d6e5f40312","unionid":%q,"openid":%q,"phone":"+8613800138000","email":"Amy@Example.com",`+
 		`"username":"amy_01","nickname":"甲","photo":"https://example.com/a.png","registerMethod":"oauth:app2wxapp"}`, union, open)).Want(201)
 	id := userpool.User{PoolID: p.ID, ID: "64b8012fa9b8c7d6e5f40312"}.IdentityID(userpool.Identity{AppID: bridgetest.AppID, OpenID: open})
-	format := `{"id":"64b8012fa9b8c7d6e5f40312","poolId":%q,"unionid":%q,"identities":[{"id":%q,"appId":%q,"openid":%q}],"phone":"138****8000",` +
+	format := `{"id":"64b8012fa9b8c7d6e5f40312","poolId":%q,"unionid":%q,"identities":[{"id":%q,"appId":%q,"openid":%q}],"phone":"138****8000","email":"a****@example.com",` +
 		`"username":"amy_01","nickname":"甲","photo":"https://example.com/a.png","registerMethod":"oauth:app2wxapp","blocked":%t,"loginsCount":%d,` +
-		`"lastLogin":%s,"lastIP":%q,"signedOutAt":%s,"signedUp":"2026-11-20T08:30:00.412Z","updatedAt":%q}`
+		`"lastLogin":%s,"lastIP":%q,"signedOutAt":%s,"signedUp":"2026-11-20T08:30:00.412Z","updatedAt":%q,"passwordSetAt":null}`
 	want := fmt.Sprintf(format, p.ID, union, id, bridgetest.AppID, open, false, 0, "null", "", "null", "2026-11-20T08:30:00.412Z")
 	if r.Body != want {
 		t.Errorf("created\n%s\nwant\n%s", r.Body, want)

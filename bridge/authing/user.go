@@ -36,9 +36,10 @@ func newUser(pool userpool.Pool, u userpool.User, t token.Token) object {
 		s := u.Logins.Addr.String()
 		addr = &s
 	}
+	email, emailVerified := u.ShownEmail()
 	v := object{
 		"id": u.ID, "arn": arn(pool.ID, u.ID), "userPoolId": pool.ID, "status": state, "username": orNull(u.Username),
-		"email": orNull(u.Attributes["email"]), "emailVerified": false, "phone": orNull(u.Phone.Local()), "phoneVerified": u.Phone != "",
+		"email": orNull(email), "emailVerified": emailVerified, "phone": orNull(u.Phone.Local()), "phoneVerified": u.Phone != "",
 		"identities": identities, "unionid": orNull(u.UnionID), "openid": orNull(u.OpenID(pool.AppID)),
 		"nickname": orNull(u.Profile.Nickname), "registerSource": []string{u.RegisterMethod}, "photo": orNull(u.Profile.AvatarURL),
 		"password": nil, "oauth": nil, "token": t.Raw, "tokenExpiredAt": wire.Stamp(t.ExpiresAt),

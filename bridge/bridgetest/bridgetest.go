@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"app2wxapp/bridge"
+	"app2wxapp/sender"
 	"app2wxapp/store"
 	"app2wxapp/store/move"
 	"app2wxapp/userpool"
@@ -48,6 +49,7 @@ type Bridge struct {
 	WeChat        *sandbox.Server
 	Store         store.Store
 	Clock         *Clock
+	Outbox        *Outbox // of one-time codes
 	Log           *Log
 	Server        *bridge.Server
 
@@ -102,7 +104,7 @@ func NewReplicas(t testing.TB, n int, options ...Option) []*Bridge {
 
 // newBridge returns a bridge that does not run yet, and its WeChat, which does.
 func newBridge(t testing.TB, lies place, options []Option) *Bridge {
-	b := &Bridge{Clock: &Clock{now: T0}, Log: &Log{}, t: t, lies: lies, options: options, public: &handler{}, admin: &handler{}}
+	b := &Bridge{Clock: &Clock{now: T0}, Outbox: newOutbox(t), Log: &Log{}, t: t, lies: lies, options: options, public: &handler{}, admin: &handler{}}
 	b.WeChat = sandbox.New(sandbox.Config{Now: b.Clock.Now})
 	b.WeChat.AddApp(sandbox.App{ID: AppID, Secret: AppSecret, Platform: Platform})
 	weixin := httptest.NewServer(b.WeChat)
@@ -141,6 +143,7 @@ func (b *Bridge) start() {
 	c := bridge.Config{
 		Store:         st,
 		WeChat:        wechat.New(wechat.Config{BaseURL: b.weixin, Timeout: 5 * time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
+		Senders:       sender.New(sender.Config{Now: b.Clock.Now, Observe: sender.Metrics(reg)}),
 		WeChatTimeout: 5 * time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
 		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, st, storeKey, b.Clock.Now()) },
 	}

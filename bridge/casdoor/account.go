@@ -119,6 +119,7 @@ func accountOf(pool userpool.Pool, u userpool.User) account {
 	} {
 		*to = columns[name].get(u)
 	}
+	out.Email, out.Verified = u.ShownEmail()
 	return out
 }
 

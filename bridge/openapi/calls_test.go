@@ -3,14 +3,28 @@ package openapi_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"image"
 	"image/png"
+	"maps"
 	mime "mime/multipart"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 
 	"app2wxapp/bridge/bridgetest"
 )
+
+// trial returns a call that tests the sender of a pool with a webhook, which
+// answers with that status.
+func (w *world) trial(channel string, status int) call {
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	w.t.Cleanup(hook.Close)
+	p := w.NewPool(`"senders":{"` + channel + `":{"provider":"webhook","url":"` + hook.URL + `","secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}}`)
+	to := map[string]string{"sms": "+8613800138000", "email": "user@example.com"}[channel]
+	return admin(call{op: "testSender", path: map[string]string{"id": p.ID, "channel": channel}, media: jsonBody, body: object(map[string]any{"to": to})})
+}
 
 // story is a call that an operation is made for, or one that it refuses as it
 // says. Each becomes an example of the description.
@@ -47,6 +61,28 @@ var stories = []story{
 		w.Post(w.target(c), c.body).Want(200)
 		return c
 	}, 400, "invalid_state_token"},
+	{"bind", "bySMS", func(w *world) call {
+		c := w.sendCode("late comer", map[string]any{"way": "smsCode", "phone": "+8613800138003"})
+		w.Post(w.target(c), c.body).Want(200)
+		return w.proving(c, map[string]any{"phone": "+8613800138003", "smsCode": w.Outbox.Last("+8613800138003")})
+	}, 200, ""},
+	{"bind", "wrongCode", func(w *world) call {
+		return w.proving(w.sendCode("guesser", nil), map[string]any{"email": "user@example.com", "emailCode": "123456"})
+	}, 400, "wrong_code"},
+	{"sendCode", "bySMS", func(w *world) call {
+		return w.sendCode("late", map[string]any{"way": "smsCode", "phone": "+8613800138004"})
+	}, 200, ""},
+	{"sendCode", "again", func(w *world) call {
+		c := w.sendCode("hasty", map[string]any{"way": "emailCode", "email": "user@example.com"})
+		w.Post(w.target(c), c.body).Want(200)
+		return c
+	}, 429, "rate_limited"},
+	{"bind", "byPassword", func(w *world) call {
+		return w.bindByPassword("correct horse battery")
+	}, 200, ""},
+	{"bind", "wrongPassword", func(w *world) call {
+		return w.bindByPassword("wrong password")
+	}, 400, "invalid_password"},
 	{"redeem", "byServer", func(w *world) call {
 		return w.redeem(map[string]any{"ticket": w.ticket(), "secret": w.pool.Secret}).with("Idempotency-Key", "6f0e0c0b-8a3d-4e61-9f7a-2f8f0d3c1a55")
 	}, 200, ""},
@@ -232,6 +268,19 @@ var stories = []story{
 		c.media, c.body = jsonBody, object(map[string]any{"ticketTTL": 120, "allowedApps": nil})
 		return c
 	}, 200, ""},
+	{"patchPool", "senders", func(w *world) call {
+		c := w.ofPool("patchPool")
+		c.media, c.body = jsonBody, object(map[string]any{"senders": map[string]any{
+			"sms":   map[string]any{"provider": "aliyun", "accessKeyId": "LTAIexample", "accessKeySecret": "…", "signName": "示例", "templateCode": "SMS_154950909"},
+			"email": map[string]any{"provider": "smtp", "host": "smtp.example.com", "username": "no-reply@example.com", "password": "…", "from": "no-reply@example.com"},
+		}})
+		return c
+	}, 200, ""},
+	{"testSender", "sent", func(w *world) call { return w.trial("sms", 204) }, 200, ""},
+	{"testSender", "wrongSignature", func(w *world) call { return w.trial("email", 401) }, 200, ""},
+	{"testSender", "noSender", func(w *world) call {
+		return admin(call{op: "testSender", path: map[string]string{"id": w.NewPool().ID, "channel": "sms"}, media: jsonBody, body: `{"to":"+8613800138000"}`})
+	}, 403, "no_sender"},
 	{"addSecret", "second", func(w *world) call {
 		return admin(call{op: "addSecret", path: map[string]string{"id": w.NewPool().ID}})
 	}, 201, ""},
@@ -250,6 +299,21 @@ var stories = []story{
 	{"patchUser", "block", func(w *world) call {
 		c := w.ofUser("patchUser")
 		c.media, c.body = jsonBody, `{"blocked":true}`
+		return c
+	}, 200, ""},
+	{"patchUser", "email", func(w *world) call {
+		c := w.ofUser("patchUser")
+		c.media, c.body = jsonBody, `{"email":"user@example.com"}`
+		return c
+	}, 200, ""},
+	{"patchUser", "password", func(w *world) call {
+		c := w.ofUser("patchUser")
+		c.media, c.body = jsonBody, `{"password":"correct horse battery"}`
+		return c
+	}, 200, ""},
+	{"patchUser", "passwordHash", func(w *world) call {
+		c := w.ofUser("patchUser")
+		c.media, c.body = jsonBody, `{"passwordHash":"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"}`
 		return c
 	}, 200, ""},
 	{"unbindIdentity", "unknown", func(w *world) call {
@@ -394,6 +458,40 @@ func (w *world) bind(p bridgetest.Pool, user, phone string) call {
 	w.Issue(p, user).Want(200).Decode(&out)
 	return call{op: "bind", path: map[string]string{"userPoolId": p.ID}, media: jsonBody,
 		body: object(map[string]any{"stateToken": out.StateToken, "phoneCode": w.WeChat.PhoneCode(bridgetest.AppID, user, phone)})}
+}
+
+// sendCode asks for a code for an unknown user's sign-in.
+func (w *world) sendCode(user string, members map[string]any) call {
+	p := w.NewPool(`"signup":"bind"`, `"bindWays":["wechatPhone","smsCode","emailCode"]`, w.Outbox.Senders())
+	var out struct{ StateToken string }
+	w.Issue(p, user).Want(200).Decode(&out)
+	all := map[string]any{"stateToken": out.StateToken}
+	maps.Copy(all, members)
+	return call{op: "sendCode", path: map[string]string{"userPoolId": p.ID}, media: jsonBody, body: object(all)}
+}
+
+// proving finishes the sign-in for which that call is.
+func (w *world) proving(c call, members map[string]any) call {
+	var of struct{ StateToken string }
+	if err := json.Unmarshal([]byte(c.body), &of); err != nil {
+		w.t.Fatal(err)
+	}
+	members["stateToken"] = of.StateToken
+	return call{op: "bind", path: c.path, media: jsonBody, body: object(members)}
+}
+
+// bindByPassword is the end of a sign-in by somebody who has an account with the
+// password correct horse battery.
+func (w *world) bindByPassword(password string) call {
+	p := w.NewPool(`"signup":"bind","bindWays":["password"]`)
+	w.Admin("POST", "/admin/v1/pools/"+p.ID+"/users", `{"username":"Lee","password":"correct horse battery"}`).Want(201)
+	c := w.bind(p, "newcomer", "13800138001")
+	var given map[string]any
+	if err := json.Unmarshal([]byte(c.body), &given); err != nil {
+		panic(err)
+	}
+	c.body = object(map[string]any{"stateToken": given["stateToken"], "username": "Lee", "password": password})
+	return c
 }
 
 // unbinding is of a user's only identity.

@@ -250,7 +250,7 @@ func brief(s string) string {
 }
 
 // later turns the clock until no limit remembers what was refused.
-func (w *world) later() { w.Clock.Turn(61 * time.Second) }
+func (w *world) later() { w.Clock.Turn(3*time.Minute + time.Second) }
 
 // pairs encodes a form; values are name and value in turn.
 func pairs(values ...string) string {

@@ -34,7 +34,7 @@ var (
 
 // Fields names the members of a JSON object that are read, and where their
 // values go: *string, *bool, *int, *[]string, Fields for an object in it,
-// *Optional of one of the four, or *any for whatever comes: map[string]any,
+// *Optional of one of the five, or *any for whatever comes: map[string]any,
 // []any, string, int64, float64, bool or nil.
 type Fields map[string]any
 
@@ -257,6 +257,10 @@ func (d *decoder) value(to any, path string) error {
 		return optional(d, to, path)
 	case *Optional[[]string]:
 		return optional(d, to, path)
+	case *Optional[Fields]:
+		return optional(d, to, path)
+	case *Fields: // the value of an Optional
+		return d.value(*to, path)
 	}
 	t, err := d.token()
 	if err != nil {

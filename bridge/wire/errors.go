@@ -55,6 +55,7 @@ var table = []struct {
 	{userpool.ErrCodeWrong, Problem{Status: 400, Code: 4007, Slug: "wrong_code", ZH: "验证码错误、已过期或已使用，请核对或重新获取", EN: "the code is wrong, expired or used; check it, or ask for a new one"}},
 	{userpool.ErrTooManyCodes, Problem{Status: 400, Code: 4008, Slug: "too_many_codes", ZH: "该 stateToken 获取验证码次数过多，请重新调用 wx.login", EN: "this state token has asked for too many codes; call wx.login again"}},
 	{userpool.ErrRecipientRefused, Problem{Status: 400, Code: 4006, Slug: "recipient_refused", ZH: "无法向该手机号或邮箱发送验证码，请核对", EN: "no code can be sent to this number or address; check it"}},
+	{userpool.ErrPasswordWrong, Problem{Status: 400, Code: 2333, Slug: "invalid_password", ZH: "用户名或密码不正确", EN: "the username or the password is wrong"}},
 	{userpool.ErrSecretRequired, Problem{Status: 401, Code: 4010, Slug: "secret_required", ZH: "该用户池要求密钥（请求体的 secret），请由应用服务器换取", EN: "this user pool demands its secret (secret in the body); redeem from your server"}},
 	{userpool.ErrSecretWrong, Problem{Status: 401, Code: 4011, Slug: "invalid_secret", ZH: "用户池密钥不正确", EN: "the user pool secret is wrong"}},
 	{userpool.ErrBlocked, Problem{Status: 403, Code: 2005, Slug: "user_blocked", ZH: "该用户已被锁定", EN: "this user is blocked"}},

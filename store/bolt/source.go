@@ -31,6 +31,7 @@ func kinds() map[move.Kind]kind {
 		move.Pools:       asItIs(bucketPools),
 		move.SigningKeys: asItIs(bucketKeys),
 		move.Users:       {bucketUsers, (*tx).readUser, (*tx).writeUser},
+		move.Passwords:   asItIs(bucketPasswords),
 		move.Tickets:     {bucketTickets, (*tx).readRedemption, (*tx).writeRedemption},
 		move.Revoked:     asItIs(bucketRevoked),
 		move.Sessions:    {bucketSessions, asItIs(bucketSessions).read, (*tx).writeSession},

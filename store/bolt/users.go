@@ -201,6 +201,15 @@ func (t *tx) find(poolID string, k userpool.Keys, read reading) (m userpool.Matc
 			return m, err
 		}
 	}
+	if k.UserID != "" {
+		u, err := read(poolID, k.UserID)
+		switch {
+		case err == nil:
+			m.ByID = &u
+		case !errors.Is(err, userpool.ErrUserNotFound):
+			return m, err
+		}
+	}
 	if k.Email != "" {
 		e := t.s.emailEntry(poolID, k.Email)
 		if m.ByEmail, err = t.indexed(e.bucket, e.key, poolID, read, m.ByIdentity); err != nil {
@@ -287,19 +296,21 @@ func (s *Store) FindUsers(_ context.Context, poolID string, k userpool.Keys) (m 
 
 // CreateUser implements userpool.Store.
 func (s *Store) CreateUser(_ context.Context, u userpool.User) error {
-	return s.update(func(t *tx) error {
-		if _, err := t.pool(u.PoolID); err != nil {
-			return err
-		}
-		old, err := t.old(u.PoolID, u.ID)
-		if err != nil {
-			return err
-		}
-		if old != nil {
-			return userpool.ErrUserExists
-		}
-		return t.putUser(nil, u)
-	})
+	return s.update(func(t *tx) error { return t.createUser(u) })
+}
+
+func (t *tx) createUser(u userpool.User) error {
+	if _, err := t.pool(u.PoolID); err != nil {
+		return err
+	}
+	old, err := t.old(u.PoolID, u.ID)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		return userpool.ErrUserExists
+	}
+	return t.putUser(nil, u)
 }
 
 // PutUser implements userpool.Store.
@@ -334,23 +345,28 @@ func (t *tx) resolveUser(poolID string, k userpool.Keys, resolve func(userpool.M
 // UpdateUser implements userpool.Store.
 func (s *Store) UpdateUser(_ context.Context, poolID, id string, change func(*userpool.User) (audit.Event, error)) (u userpool.User, err error) {
 	err = s.update(func(t *tx) error {
-		old, err := t.user(poolID, id)
-		if err != nil {
-			return err
-		}
-		u = old
-		u.Identities = slices.Clone(old.Identities) // change may write to it; the index is moved by the difference
-		e, err := change(&u)
-		if err != nil {
-			return err
-		}
-		if u.PoolID != poolID || u.ID != id {
-			return fmt.Errorf("a user's ids cannot change")
-		}
-		if err := t.putUser(&old, u); err != nil {
-			return err
-		}
-		return t.record(e)
+		u, err = t.updateUser(poolID, id, change)
+		return err
 	})
 	return u, err
+}
+
+func (t *tx) updateUser(poolID, id string, change func(*userpool.User) (audit.Event, error)) (u userpool.User, err error) {
+	old, err := t.user(poolID, id)
+	if err != nil {
+		return u, err
+	}
+	u = old
+	u.Identities = slices.Clone(old.Identities) // change may write to it; the index is moved by the difference
+	e, err := change(&u)
+	if err != nil {
+		return u, err
+	}
+	if u.PoolID != poolID || u.ID != id {
+		return u, fmt.Errorf("a user's ids cannot change")
+	}
+	if err := t.putUser(&old, u); err != nil {
+		return u, err
+	}
+	return u, t.record(e)
 }

@@ -32,6 +32,7 @@ const (
 	Pools       Kind = "pools"        // pool id; record.EncodePool
 	SigningKeys Kind = "signing keys" // kid; token.Key as JSON
 	Users       Kind = "users"        // pool id / user id; record.EncodeWholeUser
+	Passwords   Kind = "passwords"    // pool id / user id; record.EncodePassword
 	Tickets     Kind = "tickets"      // ticket.Key; record.EncodeRedemption. Redeemed ones only
 	Revoked     Kind = "revoked"      // 8 bytes of expiry + jti; empty
 	Sessions    Kind = "sessions"     // session id; record.EncodeSession
@@ -43,7 +44,7 @@ const (
 
 // Kinds are all of them, in the order in which they are moved.
 func Kinds() []Kind {
-	return []Kind{Pools, SigningKeys, Users, Tickets, Revoked, Sessions, Pictures, Holders, Events, EventsEnd}
+	return []Kind{Pools, SigningKeys, Users, Passwords, Tickets, Revoked, Sessions, Pictures, Holders, Events, EventsEnd}
 }
 
 // Record is a record of some kind.

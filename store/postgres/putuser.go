@@ -15,10 +15,20 @@ import (
 
 // CreateUser implements userpool.Store.
 func (s *Store) CreateUser(ctx context.Context, u userpool.User) error {
+	return s.createUser(ctx, u, nothing)
+}
+
+// createUser stores a new user, in one transaction with what goes after it.
+func (s *Store) createUser(ctx context.Context, u userpool.User, after step) error {
 	if _, err := s.Pool(ctx, u.PoolID); err != nil {
 		return err
 	}
-	err := s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.putUser(ctx, tx, nil, u) })
+	err := s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := s.putUser(ctx, tx, nil, u); err != nil {
+			return err
+		}
+		return after(ctx, tx)
+	})
 	if taken(err) {
 		return userpool.ErrUserExists
 	}
@@ -31,9 +41,10 @@ const looks = 3
 // step is a part of a transaction.
 type step func(context.Context, pgx.Tx) error
 
+func nothing(context.Context, pgx.Tx) error { return nil }
+
 // PutUser implements userpool.Store.
 func (s *Store) PutUser(ctx context.Context, poolID string, k userpool.Keys, resolve func(userpool.Matches) (userpool.User, audit.Event, error)) (userpool.User, error) {
-	nothing := func(context.Context, pgx.Tx) error { return nil }
 	return s.resolveUser(ctx, poolID, k, nothing, nothing, resolve)
 }
 
@@ -77,7 +88,12 @@ func (s *Store) resolveUser(ctx context.Context, poolID string, k userpool.Keys,
 }
 
 // UpdateUser implements userpool.Store.
-func (s *Store) UpdateUser(ctx context.Context, poolID, id string, change func(*userpool.User) (audit.Event, error)) (u userpool.User, err error) {
+func (s *Store) UpdateUser(ctx context.Context, poolID, id string, change func(*userpool.User) (audit.Event, error)) (userpool.User, error) {
+	return s.updateUser(ctx, poolID, id, change, nothing)
+}
+
+// updateUser changes a user, in one transaction with what goes after it.
+func (s *Store) updateUser(ctx context.Context, poolID, id string, change func(*userpool.User) (audit.Event, error), after step) (u userpool.User, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		old, err := s.lockUser(ctx, tx, poolID, id)
 		if err != nil {
@@ -96,6 +112,9 @@ func (s *Store) UpdateUser(ctx context.Context, poolID, id string, change func(*
 			return errors.New("a user's ids cannot change")
 		}
 		if err := s.putUser(ctx, tx, old, u); err != nil {
+			return err
+		}
+		if err := after(ctx, tx); err != nil {
 			return err
 		}
 		return s.record(ctx, tx, e)
@@ -120,7 +139,7 @@ func (m locked) find(id string) *userpool.User {
 }
 
 func (m locked) all() (list []*userpool.User) {
-	for _, u := range []*userpool.User{m.ByUnionID, m.ByIdentity, m.ByUsername, m.ByEmail} {
+	for _, u := range []*userpool.User{m.ByUnionID, m.ByIdentity, m.ByUsername, m.ByEmail, m.ByID} {
 		if u != nil {
 			list = append(list, u)
 		}
@@ -143,7 +162,7 @@ func (s *Store) findLocked(ctx context.Context, tx pgx.Tx, poolID string, k user
 		// Not unique, so no index keeps two users who are new from having it.
 		b.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(s.phone(poolID, k.Phone)))) // #nosec G115 -- any number will do
 	}
-	b.Queue(lockUsers, append(hidden, poolID)...).Query(func(r pgx.Rows) (err error) {
+	b.Queue(lockUsers, hidden...).Query(func(r pgx.Rows) (err error) {
 		ids, err = pgx.CollectRows(r, pgx.RowTo[string])
 		return err
 	})

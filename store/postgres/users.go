@@ -130,8 +130,8 @@ func (s *Store) User(ctx context.Context, poolID, id string) (userpool.User, err
 	return found[0], nil
 }
 
-// findUsers takes a pool and the HMACs of keys, null for none, and finds each
-// user by each way that leads to them.
+// findUsers takes the HMACs of keys, the pool and a user's id, null for none, and
+// finds each user by each way that leads to them.
 const findUsers = `
 SELECT ` + userColumns + `, f.way
 FROM (
@@ -143,14 +143,16 @@ FROM (
     UNION ALL
     SELECT 5, pool_id, id FROM users WHERE email = $5
     UNION ALL
+    SELECT 6, pool_id, id FROM users WHERE pool_id = $6 AND id = $7
+    UNION ALL
     (SELECT 4, pool_id, id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ) f
 LEFT JOIN users u ON u.pool_id = f.pool_id AND u.id = f.id
 LEFT JOIN access a ON a.pool_id = f.pool_id AND a.user_id = f.id
 ORDER BY f.way, f.id`
 
-// lockUsers takes what findUsers takes and the pool, and keeps the users that are
-// found from being changed or logging in.
+// lockUsers takes what findUsers takes, and keeps the users that are found from
+// being changed or logging in.
 const lockUsers = `
 SELECT u.id
 FROM users u JOIN access a ON a.pool_id = u.pool_id AND a.user_id = u.id
@@ -163,14 +165,21 @@ WHERE u.pool_id = $6 AND a.pool_id = $6 AND u.id = ANY (ARRAY(
     UNION
     SELECT id FROM users WHERE email = $5
     UNION
+    SELECT $7::text
+    UNION
     (SELECT id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ))
 ORDER BY a.pool_id, a.user_id
 FOR UPDATE OF a, u`
 
 func (s *Store) hidden(poolID string, k userpool.Keys) []any {
+	var id *string
+	if k.UserID != "" {
+		id = &k.UserID
+	}
 	return []any{
 		s.unionID(poolID, k.UnionID), s.openID(poolID, k.Identity), s.phone(poolID, k.Phone), s.username(poolID, k.Username), s.email(poolID, k.Email),
+		poolID, id,
 	}
 }
 
@@ -196,6 +205,8 @@ func matches(list []match) (m userpool.Matches) {
 			m.ByUsername = &f.User
 		case 5:
 			m.ByEmail = &f.User
+		case 6:
+			m.ByID = &f.User
 		default:
 			m.ByPhone = append(m.ByPhone, f.User)
 		}

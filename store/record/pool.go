@@ -29,6 +29,8 @@ type poolRecord struct {
 	LoginWays      []userpool.Way        `json:"login_ways,omitempty"`
 	SessionTTL     time.Duration         `json:"session_token_ttl,omitempty"`
 	SessionSliding bool                  `json:"session_token_sliding,omitempty"`
+	SMS            senderRecord          `json:"sms,omitempty"`
+	Email          senderRecord          `json:"email,omitempty"`
 	NoCaptcha      bool                  `json:"no_captcha,omitempty"`
 	JWTSecret      string                `json:"jwt_secret"`
 	Secrets        []userpool.PoolSecret `json:"secrets"`
@@ -38,6 +40,14 @@ type poolRecord struct {
 
 // EncodePool codes a pool but for its id.
 func EncodePool(p userpool.Pool) ([]byte, error) {
+	sms, err := encodeSender(p.SMS)
+	if err != nil {
+		return nil, err
+	}
+	email, err := encodeSender(p.Email)
+	if err != nil {
+		return nil, err
+	}
 	return json.Marshal(poolRecord{
 		Name: p.Name, AppID: p.AppID, AppSecret: string(p.AppSecret),
 		SecretOptional: p.SecretOptional, TicketTTL: p.TicketTTL, PKCERequired: p.PKCERequired, Envelope: p.Envelope,
@@ -45,6 +55,7 @@ func EncodePool(p userpool.Pool) ([]byte, error) {
 		MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired, AllowedApps: p.AllowedApps,
 		BindWays: p.BindWays, BindOnly: p.BindOnly, LoginWays: p.LoginWays,
 		SessionTTL: p.SessionTokenTTL, SessionSliding: p.SessionTokenSliding, NoCaptcha: p.NoCaptcha,
+		SMS: sms, Email: email,
 		JWTSecret: string(p.JWTSecret), Secrets: p.Secrets, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	})
 }
@@ -53,6 +64,14 @@ func EncodePool(p userpool.Pool) ([]byte, error) {
 func DecodePool(id, record string) (userpool.Pool, error) {
 	var r poolRecord
 	if err := json.Unmarshal([]byte(record), &r); err != nil {
+		return userpool.Pool{}, err
+	}
+	sms, err := r.SMS.decode()
+	if err != nil {
+		return userpool.Pool{}, err
+	}
+	email, err := r.Email.decode()
+	if err != nil {
 		return userpool.Pool{}, err
 	}
 	return userpool.Pool{
@@ -64,6 +83,7 @@ func DecodePool(id, record string) (userpool.Pool, error) {
 			MatchPhone: r.MatchPhone, PhoneRequired: r.PhoneRequired, AllowedApps: r.AllowedApps,
 			BindWays: r.BindWays, BindOnly: r.BindOnly, LoginWays: r.LoginWays,
 			SessionTokenTTL: r.SessionTTL, SessionTokenSliding: r.SessionSliding, NoCaptcha: r.NoCaptcha,
+			SMS: sms, Email: email,
 		},
 		JWTSecret: userpool.Secret(r.JWTSecret), Secrets: r.Secrets, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}, nil
