@@ -158,6 +158,10 @@ func populate(t testing.TB, s store.Store, users int) (want state) {
 	must[userpool.Unfinished](t)(s.Unfinished(ctx, "p", want.begun.Key, later))
 	want.password = storetest.Password(1)
 	must[userpool.User](t)(s.SetPassword(ctx, "p", "u001", want.password, func(*userpool.User) (audit.Event, error) { return audit.Event{}, nil }))
+	must[userpool.User](t)(s.UpdateTOTP(ctx, "p", "u001", func(_ *userpool.User, f *userpool.TOTP) (audit.Event, error) {
+		*f = storetest.TOTP()
+		return audit.Event{}, nil
+	}))
 	want.session = storetest.Session("s")
 	check(t, s.CreateSession(ctx, want.session))
 	want.pictures = []upload.Picture{{ID: "picture2", Type: "png", Data: []byte("bytes 2")}, {ID: "picture1", Type: "gif", Data: []byte("bytes 1")}}
@@ -195,6 +199,7 @@ func verify(t testing.TB, s store.Store, want state) {
 	}
 	same(t, "signing keys", must[[]token.Key](t)(s.SigningKeys(ctx)), want.keys)
 	same(t, "password", must[userpool.Password](t)(s.Password(ctx, "p", "u001")), want.password)
+	same(t, "second factor", must[userpool.TOTP](t)(s.TOTP(ctx, "p", "u001")), storetest.TOTP())
 	same(t, "session", must[token.Session](t)(s.Session(ctx, want.session.ID)), want.session)
 	must[int](t)(s.SweepPictures(ctx, t0.Add(time.Hour), 10)) // what nobody holds
 	for _, p := range want.pictures {
