@@ -51,7 +51,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "bind: who has an account by now binds another", file: "userpool/finish.go",
-		old: "if m.ByUnionID != nil || m.ByIdentity != nil {", new: "if m.ByUnionID != nil && m.ByIdentity == nil {", packages: theUsers,
+		old: "if u != nil && u.ID != of.UserID {", new: "if u != nil && u.ID != of.UserID && of.UserID != \"\" {", packages: theUsers,
 	},
 	{
 		name: "bind: failures are not counted", file: "store/bolt/unfinished.go",
