@@ -92,9 +92,10 @@ type state struct {
 	repeat   ticket.Redemption // redeemed with one
 	answer   ticket.Redeemed   // of repeat
 	session  token.Session
-	pictures []upload.Picture  // each held by the user of its place
-	password userpool.Password // of p/u001
-	replayed ticket.Redemption // redeemed and replayed: its token is revoked
+	pictures []upload.Picture    // each held by the user of its place
+	password userpool.Password   // of p/u001
+	replayed ticket.Redemption   // redeemed and replayed: its token is revoked
+	begun    userpool.Unfinished // a sign-in that could still be finished
 	chain    audit.Chain
 }
 
@@ -150,6 +151,11 @@ func populate(t testing.TB, s store.Store, users int) (want state) {
 	for i, u := range want.users {
 		want.users[i] = must[userpool.User](t)(s.User(ctx, u.PoolID, u.ID))
 	}
+	want.begun = userpool.Unfinished{
+		Key: storetest.Key(t0, 9), PoolID: "p", Identity: userpool.Identity{AppID: "wx1", OpenID: "o-begun"}, MayRegister: true, ExpiresAt: t0.Add(userpool.UnfinishedLife),
+	}
+	check(t, s.CreateUnfinished(ctx, want.begun))
+	must[userpool.Unfinished](t)(s.Unfinished(ctx, "p", want.begun.Key, later))
 	want.password = storetest.Password(1)
 	must[userpool.User](t)(s.SetPassword(ctx, "p", "u001", want.password, func(*userpool.User) (audit.Event, error) { return audit.Event{}, nil }))
 	must[userpool.User](t)(s.UpdateTOTP(ctx, "p", "u001", func(_ *userpool.User, f *userpool.TOTP) (audit.Event, error) {
@@ -176,7 +182,8 @@ func same(t testing.TB, what string, got, want any) {
 	}
 }
 
-// verify holds a store to the state. All of its tickets are spent or unknown.
+// verify holds a store to the state. All of its tickets are spent or unknown, and
+// so are the sign-ins that had begun.
 func verify(t testing.TB, s store.Store, want state) {
 	t.Helper()
 	same(t, "pools", must[[]userpool.Pool](t)(s.Pools(ctx, "", 100)), want.pools)
@@ -203,6 +210,8 @@ func verify(t testing.TB, s store.Store, want state) {
 	}
 	_, err := s.RedeemTicket(ctx, want.live)
 	wantErr(t, "the ticket that was live", err, ticket.ErrUnknown)
+	_, err = s.Unfinished(ctx, "p", want.begun.Key, later)
+	wantErr(t, "the sign-in that could be finished", err, userpool.ErrStateInvalid)
 
 	chain := must[audit.Chain](t)(s.VerifyEvents(ctx))
 	if chain.Broken != "" || chain.Events != want.chain.Events+1 {

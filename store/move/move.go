@@ -10,7 +10,8 @@
 // redeemed: a second use is still told from a guess, and a repeat is still
 // answered. A ticket that is live is over, for the source could still redeem it.
 // It would live for seconds more, and moving a store that is in use loses what
-// comes after.
+// comes after. For the same reason sign-ins that are to be finished stay behind,
+// ten minutes long each: one state token must not bind two accounts.
 package move
 
 import (
