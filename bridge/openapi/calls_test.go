@@ -268,6 +268,13 @@ var stories = []story{
 	{"idaasLoginByPassword", "account", func(w *world) call {
 		return w.idaasPassword("idaasLoginByPassword", w.NewPool(`"signup":"bind"`, `"loginWays":["password"]`), "correct horse")
 	}, 200, ""},
+	{"idaasLogin", "secondFactor", func(w *world) call {
+		p := w.NewPool(`"mfa":"enrolled"`)
+		w.enrolled(p, w.user(p, "alice"))
+		return w.idaas("idaasLogin", p, `{"code":"`+w.code("alice")+`"}`)
+	}, 200, ""},
+	{"idaasVerifyTOTP", "recoveryCode", func(w *world) call { return w.idaasSecondFactor("") }, 200, ""},
+	{"idaasVerifyTOTP", "wrong", func(w *world) call { return w.idaasSecondFactor("000000") }, 400, "SDK.MFA.0001"},
 	{"idaasSendCode", "bySMS", func(w *world) call { return w.idaasSend() }, 200, ""},
 	{"idaasSendCode", "noCaptcha", func(w *world) call {
 		p := w.NewPool(`"signup":"bind"`, `"bindWays":["smsCode"]`, w.Outbox.Senders())
@@ -478,6 +485,20 @@ func (w *world) idaasPassword(op string, p bridgetest.Pool, password string) cal
 		c = c.with("X-state-token", out.State)
 	}
 	return c
+}
+
+// idaasSecondFactor is the end of alice's sign-in by that code, a recovery code if
+// it is "".
+func (w *world) idaasSecondFactor(code string) call {
+	p := w.NewPool(`"mfa":"enrolled"`)
+	recovery := w.enrolled(p, w.user(p, "alice"))
+	if code == "" {
+		code = recovery
+	}
+	var out idaasTokens
+	r, _ := w.send("idaasLogin", w.idaas("idaasLogin", p, `{"code":"`+w.code("alice")+`"}`))
+	r.Want(200).Decode(&out)
+	return w.idaas("idaasVerifyTOTP", p, `{"code":"`+code+`"}`).with("X-state-token", out.State)
 }
 
 // idaasSend asks for a code for a newcomer.
