@@ -151,7 +151,7 @@ func TestBindByCodeErrors(t *testing.T) {
 		{"a code of five", []string{member("phone", mobile), member("smsCode", code[:5])}, "invalid_request"},
 		{"a number that is none", []string{member("phone", "13800138000"), member("smsCode", code)}, "invalid_request"},
 		{"never sent", []string{member("email", address), member("emailCode", code)}, "wrong_code"},
-		{"another code", []string{member("phone", mobile), member("smsCode", wrong(code, 0))}, "wrong_code"},
+		{"another code", []string{member("phone", mobile), member("smsCode", wrongCode(code, 0))}, "wrong_code"},
 	} {
 		r := b.Post(bindPath(p), object(append(row.members, state)...))
 		want := map[string]int{"invalid_request": 2231, "wrong_code": 4007}[row.slug]
@@ -176,8 +176,8 @@ func TestBindByCodeErrors(t *testing.T) {
 	b.Post(bindPath(required), object(state, shown(b, address))).WantError(403, 4034, "phone_required")
 }
 
-// wrong returns a code that is not that one; different n give different ones.
-func wrong(code string, n int) string { return fmt.Sprintf("%c%05d", '0'+(code[0]-'0'+1)%10, n) }
+// wrongCode returns a code that is not that one; different n give different ones.
+func wrongCode(code string, n int) string { return fmt.Sprintf("%c%05d", '0'+(code[0]-'0'+1)%10, n) }
 
 // One number, one state token, one client.
 func TestCodeLimits(t *testing.T) {
