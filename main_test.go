@@ -423,6 +423,16 @@ func TestPoolCommands(t *testing.T) {
 		{[]string{"set", "--json", "moved", "captcha=off"}, `"captcha": "off"`},
 		{[]string{"set", "moved", "captcha=no"}, "captcha"},
 		{[]string{"set", "moved", "bindWays=pigeon"}, "bindWays[0]"},
+		{[]string{"set", "moved", "bindWays=smsCode"}, "bindWays[0]"}, // nothing to send by
+		{[]string{"sender", "set", "moved", "sms", "provider=webhook", "url=http://127.0.0.1:1/", "secret=whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}, "webhook allowHTTP=false url=http://127.0.0.1:1/"},
+		{[]string{"set", "moved", "bindWays=smsCode"}, "smsCode"},
+		{[]string{"sender", "remove", "moved", "sms"}, "bindWays[0]"}, // it is needed
+		{[]string{"set", "moved", "bindWays="}, "wechatPhone"},
+		{[]string{"sender", "test", "moved", "sms", "+8613800138000"}, "connection refused"},
+		{[]string{"sender", "test", "moved", "sms", "+8613800138000"}, "not sent"},
+		{[]string{"sender", "test", "moved", "email", "user@example.com"}, "4037"},
+		{[]string{"sender", "set", "moved", "email", "provider=smtp", "host=mail.example.com", "from=a@example.com", "port=x"}, "whole number"},
+		{[]string{"sender", "remove", "moved", "sms"}, "not sent"},
 		{[]string{"set", "moved", "loginWays=wechatPhone", "sessionTokenTTL=7200", "sessionTokenSliding=true"}, "7200"},
 		{[]string{"set", "moved", "ticketTTL=5"}, "ticketTTL"},
 		{[]string{"set", "moved", "ticketTTL=soon"}, "whole number"},

@@ -158,7 +158,7 @@ func (s *Service) UpdatePool(ctx context.Context, id string, change func(*Settin
 		if err := p.Validate(); err != nil {
 			return e, err
 		}
-		if slices.Equal(old.BindWays, p.BindWays) {
+		if slices.Equal(old.BindWays, p.BindWays) && old.SMS == p.SMS && old.Email == p.Email {
 			return e, nil // whatever has become of the senders since
 		}
 		return e, s.sendable(*p)
