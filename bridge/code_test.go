@@ -110,13 +110,9 @@ func TestCodeErrors(t *testing.T) {
 	if n := len(b.Outbox.Sent()); n != 0 {
 		t.Errorf("%d codes went out", n)
 	}
-	patch(b, p, `"senders":{"sms":null}`)
-	send(b, p, begin(b, p, "alice"), mobile).WantError(403, 4037, "no_sender")
-	if r := b.Issue(p, "alice").Want(200); !strings.Contains(r.Body, `"ways":["wechatPhone","emailCode"]`) {
-		t.Errorf("offered without a sender: %s", r.Body)
-	}
+	// A sender that a way needs stays, and a way without one is not taken.
+	b.Admin("PATCH", "/admin/v1/pools/"+p.ID, `{"senders":{"sms":null}}`).WantError(400, 2231, "invalid_request")
 	b.Admin("PATCH", "/admin/v1/pools/"+plain.ID, `{"bindWays":["smsCode"]}`).WantError(400, 2231, "invalid_request")
-	patch(b, p, b.Outbox.Senders())
 	b.Outbox.Answer(403)
 	state := begin(b, p, "alice")
 	send(b, p, state, mobile).WantError(502, 5021, "send_failed")
