@@ -29,6 +29,7 @@ type pool struct {
 	MatchPhone     bool     `json:"matchPhone"`
 	PhoneRequired  bool     `json:"phoneRequired"`
 	AllowedApps    []string `json:"allowedApps"`
+	MFA            string   `json:"mfa"`
 	BindWays       []string `json:"bindWays"`
 	BindRegister   bool     `json:"bindRegister"`
 	LoginWays      []string `json:"loginWays"`
@@ -60,6 +61,7 @@ appSecret 请用这种方式，因为命令行会被本机其他用户看到。
   matchPhone=true|false  phoneRequired=true|false  allowedApps=wx…,wx…
   bindWays=wechatPhone,smsCode,emailCode,password  bindRegister=true|false
   loginWays=wechatPhone,smsCode,emailCode,password
+  mfa=off|enrolled|required
   sessionTokenTTL=300..31536000  sessionTokenSliding=true|false  captcha=on|off`
 
 func poolCommand() *cobra.Command {
@@ -214,6 +216,7 @@ func printPool(w io.Writer, p pool) {
 		{"responseFormat", p.ResponseFormat}, {"revokeOnReplay", strconv.FormatBool(p.RevokeOnReplay)}, {"signup", p.Signup},
 		{"matchPhone", strconv.FormatBool(p.MatchPhone)}, {"phoneRequired", strconv.FormatBool(p.PhoneRequired)},
 		{"allowedApps", strings.Join(p.AllowedApps, ",")},
+		{"mfa", p.MFA},
 		{"bindWays", strings.Join(p.BindWays, ",")}, {"bindRegister", strconv.FormatBool(p.BindRegister)},
 		{"loginWays", strings.Join(p.LoginWays, ",")}, {"sessionTokenTTL", strconv.Itoa(p.SessionTTL)}, {"sessionTokenSliding", strconv.FormatBool(p.SessionSliding)},
 		{"captcha", p.Captcha}, {"createdAt", p.CreatedAt}, {"updatedAt", p.UpdatedAt},

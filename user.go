@@ -21,6 +21,11 @@ type user struct {
 		AppID  string `json:"appId"`
 		OpenID string `json:"openid"`
 	} `json:"identities"`
+	TOTP *struct {
+		AddedAt       string  `json:"addedAt"`
+		ConfirmedAt   *string `json:"confirmedAt"`
+		RecoveryCodes int     `json:"recoveryCodes"`
+	} `json:"totp"`
 }
 
 func userCommand() *cobra.Command {
@@ -48,7 +53,14 @@ machine can see a command line. A line end after it is not part of it.
 	password.Flags().Bool("remove", false, "take the password away; nothing is read")
 	password.MarkFlagsMutuallyExclusive("remove", "hash")
 	password.MarkFlagsMutuallyExclusive("remove", "file")
-	c.AddCommand(identities, unbind, password)
+	totp := &cobra.Command{Use: "totp", Short: "The second factor of a user / 管理用户的两步验证"}
+	totp.AddCommand(
+		&cobra.Command{Use: "show POOL USER", Short: "Tell whether there is one / 查看", Args: cobra.ExactArgs(2), RunE: showTOTP},
+		&cobra.Command{Use: "add POOL USER", Short: "Make one, shown this once, to be confirmed / 新增，只显示这一次，需确认后生效", Args: cobra.ExactArgs(2), RunE: addTOTP},
+		&cobra.Command{Use: "confirm POOL USER CODE", Short: "Put it in force by a code of the app / 用动态码确认生效", Args: cobra.ExactArgs(3), RunE: confirmTOTP},
+		&cobra.Command{Use: "remove POOL USER", Short: "Take it away; the user is signed out / 移除，用户随之下线", Args: cobra.ExactArgs(2), RunE: removeTOTP},
+	)
+	c.AddCommand(identities, unbind, password, totp)
 	return c
 }
 
@@ -115,4 +127,44 @@ func readSecret(file string, stdin io.Reader) (string, error) {
 		return "", errors.New("it must be UTF-8")
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), err
+}
+
+func showTOTP(c *cobra.Command, args []string) error {
+	var out user
+	return onServer(c, "GET", userPath(args), nil, &out, func(w io.Writer) {
+		switch {
+		case out.TOTP == nil:
+			fmt.Fprintln(w, "none / 无")
+		case out.TOTP.ConfirmedAt == nil:
+			fmt.Fprintf(w, "added %s, not confirmed / 尚未确认\n", out.TOTP.AddedAt)
+		default:
+			fmt.Fprintf(w, "in force since %s / 已生效\trecovery codes left / 剩余恢复码 %d\n", *out.TOTP.ConfirmedAt, out.TOTP.RecoveryCodes)
+		}
+	})
+}
+
+func addTOTP(c *cobra.Command, args []string) error {
+	var out struct {
+		Secret string `json:"secret"`
+		URI    string `json:"uri"`
+	}
+	return onServer(c, "POST", userPath(args)+"/totp", nil, &out, func(w io.Writer) {
+		fmt.Fprintf(w, "secret / 密钥：%s\nURI：%s\nThey are not shown again. Confirm with a code of the app: app2wxapp user totp confirm. 之后无法再次查看；请用动态码确认。\n", out.Secret, out.URI)
+	})
+}
+
+func confirmTOTP(c *cobra.Command, args []string) error {
+	var out struct {
+		RecoveryCodes []string `json:"recoveryCodes"`
+	}
+	return onServer(c, "POST", userPath(args)+"/totp/confirm", map[string]any{"code": args[2]}, &out, func(w io.Writer) {
+		fmt.Fprintln(w, "in force; recovery codes, each for once, not shown again / 已生效；恢复码每个只能用一次，之后无法再次查看：")
+		for _, code := range out.RecoveryCodes {
+			fmt.Fprintln(w, code)
+		}
+	})
+}
+
+func removeTOTP(c *cobra.Command, args []string) error {
+	return onServer(c, "DELETE", userPath(args)+"/totp", nil, nil, func(w io.Writer) { fmt.Fprintln(w, "removed / 已移除") })
 }

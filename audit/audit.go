@@ -47,6 +47,10 @@ const (
 	IdentityUnbound  Type = "identity.unbound"   // app_id
 	PasswordSet      Type = "password.set"       //
 	PasswordRemoved  Type = "password.removed"   //
+	TOTPAdded        Type = "totp.added"         // not in force yet
+	TOTPConfirmed    Type = "totp.confirmed"     //
+	TOTPRemoved      Type = "totp.removed"       //
+	RecoveryUsed     Type = "totp.recovery_used" // a recovery code in place of a code
 	SenderTested     Type = "sender.tested"      // channel, provider, result
 	TicketReplayed   Type = "ticket.replayed"    // revoked; jti, or count if it was false
 	TicketRepeated   Type = "ticket.repeated"    // count
@@ -62,6 +66,7 @@ const (
 var Types = []Type{
 	PoolCreated, PoolChanged, SecretAdded, SecretDeleted, UserBlocked, UserUnblocked, UserSignedOut, UserPhoneMatched,
 	UserPhoneChanged, UserEmailChanged, UserBound, UserRegistered, IdentityUnbound, PasswordSet, PasswordRemoved, SenderTested,
+	TOTPAdded, TOTPConfirmed, TOTPRemoved, RecoveryUsed,
 	TicketReplayed, TicketRepeated, SessionReused, RedeemRefused, AdminLoginFailed, ClockPutBack,
 	StoreRestored, StoreMigrated,
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 
@@ -17,6 +18,7 @@ import (
 const (
 	statusRegister = "USER_REGISTER" // may register, or bind an account
 	statusBind     = "SOCIAL_BIND"   // only an account that exists
+	statusMFA      = "MFA_AUTH"      // known, and a second factor is missing
 )
 
 // codeUnfinished is neither an error's code nor 200: there is no ticket yet.
@@ -41,6 +43,10 @@ func unfinishedOf(u *userpool.UnfinishedError, r *http.Request) unfinished {
 	}
 	english := wire.English(r)
 	switch {
+	case u.MFA && english:
+		out.Status, out.Message = statusMFA, "enter the code of your authenticator app"
+	case u.MFA:
+		out.Status, out.Message = statusMFA, "请输入验证器中的动态码"
 	case u.MayRegister && english:
 		out.Status, out.Message = statusRegister, "bind an account or register"
 	case u.MayRegister:
@@ -73,6 +79,7 @@ func (s *Server) bind(c echo.Context) error {
 		"emailCode":             &given.emailCode,
 		"username":              &given.username,
 		"password":              &given.password,
+		"totp":                  &given.totp,
 		"code_challenge":        &f.Challenge,
 		"code_challenge_method": &f.ChallengeMethod,
 		"state":                 &f.State,
@@ -83,6 +90,9 @@ func (s *Server) bind(c echo.Context) error {
 		return err
 	}
 	issued, err := s.tickets.Finish(ctx, pool, f)
+	if begun := (*userpool.UnfinishedError)(nil); errors.As(err, &begun) {
+		return wire.OK(c, unfinishedOf(begun, c.Request()))
+	}
 	if err != nil {
 		return err
 	}
@@ -96,6 +106,7 @@ type proofs struct {
 	phone, smsCode     string
 	email, emailCode   string
 	username, password string
+	totp               string
 }
 
 // proof returns the proof of the way whose members were given.
@@ -113,12 +124,15 @@ func (s *Server) proof(given proofs, from netip.Addr) (userpool.Proof, error) {
 	if given.username != "" || given.password != "" {
 		found = append(found, s.pools.Password(given.username, given.password, from))
 	}
+	if given.totp != "" {
+		found = append(found, s.pools.TOTP(given.totp))
+	}
 	switch len(found) {
 	case 0:
 		return s.pools.WeChatPhone(""), nil // which says what is missing
 	case 1:
 		return found[0], nil
 	}
-	return nil, userpool.Invalid("body", "must have the members of one way: phoneCode; phone and smsCode; email and emailCode; or username and password",
-		"只能给出一种方式的字段：phoneCode；phone 和 smsCode；email 和 emailCode；或 username 和 password")
+	return nil, userpool.Invalid("body", "must have the members of one way: phoneCode; phone and smsCode; email and emailCode; username and password; or totp",
+		"只能给出一种方式的字段：phoneCode；phone 和 smsCode；email 和 emailCode；username 和 password；或 totp")
 }

@@ -235,7 +235,7 @@ func TestBindSettings(t *testing.T) {
 	p := b.NewPool(bindPool)
 	path := "/admin/v1/pools/" + p.ID
 	for body, want := range map[string]string{
-		`{}`:                           `"bindWays":["wechatPhone"],"bindRegister":true`,
+		`{}`:                           `"bindWays":["wechatPhone"],"bindRegister":`,
 		`{"bindRegister":false}`:       `"bindWays":["wechatPhone"],"bindRegister":false`,
 		`{"bindWays":["wechatPhone"]}`: `"bindWays":["wechatPhone"],"bindRegister":`,
 		`{"bindWays":null}`:            `"bindWays":["wechatPhone"],"bindRegister":`,

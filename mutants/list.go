@@ -47,11 +47,11 @@ var mutants = []mutant{
 	},
 	{
 		name: "bind: the identity is not looked at", file: "userpool/finish.go",
-		old: "case len(m.ByPhone) == 1 && in.another(m.ByPhone[0]):", new: "case len(m.ByPhone) == 1 && in.another(m.ByPhone[0]) && m.ByPhone[0].Blocked:", packages: theUsers,
+		old: "case len(shown) == 1 && in.another(shown[0]):", new: "case len(shown) == 1 && in.another(shown[0]) && shown[0].Blocked:", packages: theUsers,
 	},
 	{
 		name: "bind: who has an account by now binds another", file: "userpool/finish.go",
-		old: "if m.ByUnionID != nil || m.ByIdentity != nil {", new: "if m.ByUnionID != nil && m.ByIdentity == nil {", packages: theUsers,
+		old: "if u != nil && u.ID != of.UserID {", new: "if u != nil && u.ID != of.UserID && of.UserID != \"\" {", packages: theUsers,
 	},
 	{
 		name: "bind: failures are not counted", file: "store/bolt/unfinished.go",

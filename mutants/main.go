@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -47,7 +48,7 @@ func run(ctx context.Context, only string) error {
 		return err
 	}
 	var failed []string
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, newer) {
 		if !strings.Contains(m.name, only) {
 			continue
 		}

@@ -92,9 +92,10 @@ type state struct {
 	repeat   ticket.Redemption // redeemed with one
 	answer   ticket.Redeemed   // of repeat
 	session  token.Session
-	pictures []upload.Picture  // each held by the user of its place
-	password userpool.Password // of p/u001
-	replayed ticket.Redemption // redeemed and replayed: its token is revoked
+	pictures []upload.Picture    // each held by the user of its place
+	password userpool.Password   // of p/u001
+	replayed ticket.Redemption   // redeemed and replayed: its token is revoked
+	begun    userpool.Unfinished // a sign-in that could still be finished
 	chain    audit.Chain
 }
 
@@ -150,8 +151,17 @@ func populate(t testing.TB, s store.Store, users int) (want state) {
 	for i, u := range want.users {
 		want.users[i] = must[userpool.User](t)(s.User(ctx, u.PoolID, u.ID))
 	}
+	want.begun = userpool.Unfinished{
+		Key: storetest.Key(t0, 9), PoolID: "p", Identity: userpool.Identity{AppID: "wx1", OpenID: "o-begun"}, MayRegister: true, ExpiresAt: t0.Add(userpool.UnfinishedLife),
+	}
+	check(t, s.CreateUnfinished(ctx, want.begun))
+	must[userpool.Unfinished](t)(s.Unfinished(ctx, "p", want.begun.Key, later))
 	want.password = storetest.Password(1)
 	must[userpool.User](t)(s.SetPassword(ctx, "p", "u001", want.password, func(*userpool.User) (audit.Event, error) { return audit.Event{}, nil }))
+	must[userpool.User](t)(s.UpdateTOTP(ctx, "p", "u001", func(_ *userpool.User, f *userpool.TOTP) (audit.Event, error) {
+		*f = storetest.TOTP()
+		return audit.Event{}, nil
+	}))
 	want.session = storetest.Session("s")
 	check(t, s.CreateSession(ctx, want.session))
 	want.pictures = []upload.Picture{{ID: "picture2", Type: "png", Data: []byte("bytes 2")}, {ID: "picture1", Type: "gif", Data: []byte("bytes 1")}}
@@ -172,7 +182,8 @@ func same(t testing.TB, what string, got, want any) {
 	}
 }
 
-// verify holds a store to the state. All of its tickets are spent or unknown.
+// verify holds a store to the state. All of its tickets are spent or unknown, and
+// so are the sign-ins that had begun.
 func verify(t testing.TB, s store.Store, want state) {
 	t.Helper()
 	same(t, "pools", must[[]userpool.Pool](t)(s.Pools(ctx, "", 100)), want.pools)
@@ -188,6 +199,7 @@ func verify(t testing.TB, s store.Store, want state) {
 	}
 	same(t, "signing keys", must[[]token.Key](t)(s.SigningKeys(ctx)), want.keys)
 	same(t, "password", must[userpool.Password](t)(s.Password(ctx, "p", "u001")), want.password)
+	same(t, "second factor", must[userpool.TOTP](t)(s.TOTP(ctx, "p", "u001")), storetest.TOTP())
 	same(t, "session", must[token.Session](t)(s.Session(ctx, want.session.ID)), want.session)
 	must[int](t)(s.SweepPictures(ctx, t0.Add(time.Hour), 10)) // what nobody holds
 	for _, p := range want.pictures {
@@ -198,6 +210,8 @@ func verify(t testing.TB, s store.Store, want state) {
 	}
 	_, err := s.RedeemTicket(ctx, want.live)
 	wantErr(t, "the ticket that was live", err, ticket.ErrUnknown)
+	_, err = s.Unfinished(ctx, "p", want.begun.Key, later)
+	wantErr(t, "the sign-in that could be finished", err, userpool.ErrStateInvalid)
 
 	chain := must[audit.Chain](t)(s.VerifyEvents(ctx))
 	if chain.Broken != "" || chain.Events != want.chain.Events+1 {

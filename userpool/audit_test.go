@@ -113,6 +113,8 @@ func TestChangedSettingsAreNamed(t *testing.T) {
 				s.TokenAlg = "EdDSA"
 			case field.Name == "Signup":
 				s.Signup = userpool.SignupClosed
+			case field.Name == "MFA":
+				s.MFA = userpool.MFARequired
 			case field.Type == reflect.TypeFor[[]userpool.Way]():
 				v.Set(reflect.ValueOf([]userpool.Way{userpool.WayWeChatPhone}))
 			case field.Type == reflect.TypeFor[userpool.Sender]():

@@ -54,9 +54,10 @@ func (p weChatPhone) Prove(ctx context.Context, pool Pool, of Unfinished) (Keys,
 	return Keys{Phone: phone}, err
 }
 
-// begin keeps the sign-in of a user whom the pool does not know, and returns it
-// as an *UnfinishedError, or why it cannot be kept.
-func (s *Service) begin(ctx context.Context, in *signIn, sourceApp string) error {
+// begin keeps the sign-in of a user whom the pool does not know, or of the one
+// with that id, of whom a second factor is missing, and returns it as an
+// *UnfinishedError, or why it cannot be kept.
+func (s *Service) begin(ctx context.Context, in *signIn, sourceApp, userID string) error {
 	now := s.now()
 	who := in.pool.ID + "/" + in.keys.Identity.OpenID
 	if err := s.begun.Check(who, now); err != nil {
@@ -67,13 +68,17 @@ func (s *Service) begin(ctx context.Context, in *signIn, sourceApp string) error
 	// Its times are whole milliseconds, as in its key.
 	u := Unfinished{
 		Key: key, PoolID: in.pool.ID, Identity: in.keys.Identity, UnionID: in.keys.UnionID, Profile: in.profile, Method: in.method,
-		SourceApp: sourceApp, MayRegister: in.mayRegister, ExpiresAt: key.IssuedAt().Add(UnfinishedLife),
+		SourceApp: sourceApp, MayRegister: in.mayRegister && userID == "", UserID: userID, ExpiresAt: key.IssuedAt().Add(UnfinishedLife),
 	}
 	if err := s.store.CreateUnfinished(ctx, u); err != nil {
 		return err
 	}
 	s.metrics.begun.WithLabelValues(in.pool.ID).Inc()
-	return &UnfinishedError{State: Secret(text), MayRegister: u.MayRegister, Ways: s.offered(in.pool), ExpiresAt: u.ExpiresAt, Life: UnfinishedLife}
+	begun := &UnfinishedError{State: Secret(text), MayRegister: u.MayRegister, Ways: s.offered(in.pool), ExpiresAt: u.ExpiresAt, Life: UnfinishedLife}
+	if userID != "" {
+		begun.MFA, begun.Ways = true, []Way{WayTOTP}
+	}
+	return begun
 }
 
 // Finish finishes the sign-in of that state token with the proof, and returns
@@ -85,7 +90,9 @@ func (s *Service) begin(ctx context.Context, in *signIn, sourceApp string) error
 // ErrTooManyTries, ErrAppNotAllowed, ErrSignupClosed, ErrWayClosed; the proof's
 // errors; ErrAccountNotFound, ErrIdentityTaken, ErrAccountUnclear, ErrBlocked,
 // ErrPhoneRequired, and ErrStateInvalid if the WeChat user has an account by now.
-// Each of them changes no user. A proof that does not hold and one that gives no
+// Each of them changes no user. Of one who must show a second factor it returns an
+// *UnfinishedError, and nothing is bound: that sign-in is finished by TOTP, and
+// then it is. A proof that does not hold and one that gives no
 // account are failures, of which a sign-in has MaxFailures at most; they leave it
 // to be finished.
 //
@@ -113,6 +120,10 @@ func (s *Service) finishable(ctx context.Context, pool Pool, key OneTimeKey, w W
 		return of, ErrStateInvalid
 	case !pool.AllowsApp(of.SourceApp):
 		return of, ErrAppNotAllowed
+	case of.UserID != "" && w != WayTOTP:
+		return of, ErrWayClosed
+	case of.UserID != "":
+		return of, nil
 	case pool.Signup == SignupClosed:
 		return of, ErrSignupClosed
 	case !slices.Contains(pool.WaysToBind(), w):
@@ -137,19 +148,47 @@ func (s *Service) finish(ctx context.Context, pool Pool, key OneTimeKey, p Proof
 		pool: pool, keys: keys, profile: of.Profile, now: now, id: NewID(now), method: of.Method,
 		proof: p.Way(), mayRegister: of.MayRegister && !pool.BindOnly, finishing: true, begun: begun,
 	}
-	u, err = s.store.FinishUnfinished(ctx, Finish{PoolID: pool.ID, Key: key, Now: now, Keys: keys},
-		func(_ Unfinished, m Matches) (User, audit.Event, error) {
-			if m.ByUnionID != nil || m.ByIdentity != nil {
-				return User{}, audit.Event{}, ErrStateInvalid // another sign-in was faster
-			}
-			u, err := in.resolve(m)
-			return u, in.event(audit.By(ctx)), err
-		})
+	if of.UserID != "" {
+		in.begun, in.cleared = key.IssuedAt(), of.UserID
+	}
+	for {
+		u, err = s.store.FinishUnfinished(ctx, Finish{PoolID: pool.ID, Key: key, Now: now, Keys: keys},
+			func(_ Unfinished, m Matches) (User, audit.Event, error) {
+				u, err := in.finish(of, m)
+				return u, in.event(audit.By(ctx)), err
+			})
+		if err != errSecondFactor {
+			break
+		}
+		if err := s.clear(ctx, in); errors.Is(err, ErrMFA) {
+			return User{}, of, s.begin(ctx, in, of.SourceApp, in.user.ID)
+		} else if err != nil {
+			return User{}, of, err
+		}
+	}
 	if err != nil {
 		return User{}, of, err
 	}
 	in.report(s)
-	return u, of, nil
+	return u, of, in.enrolled()
+}
+
+// finish is resolve for a sign-in that was begun.
+func (in *signIn) finish(of Unfinished, m Matches) (User, error) {
+	for _, u := range []*User{m.ByUnionID, m.ByIdentity} {
+		if u != nil && u.ID != of.UserID {
+			return User{}, ErrStateInvalid // another sign-in was faster
+		}
+	}
+	// Who was signed out since, or has lost the second factor, begins anew.
+	if of.UserID != "" && (m.ByID == nil || m.ByID.NotBefore.After(in.begun)) {
+		return User{}, ErrStateInvalid
+	}
+	u, err := in.resolve(m)
+	if errors.Is(err, ErrUnchanged) {
+		err = nil // the sign-in is finished, whatever becomes of the user
+	}
+	return u, err
 }
 
 // account returns whose account it is that a WeChat user wants whom the pool does
@@ -207,7 +246,7 @@ func (m Matches) shown() []User {
 
 // fails tells whether the error counts as a failure of a sign-in.
 func fails(err error) bool {
-	return errors.Is(err, ErrCode) || errors.Is(err, ErrCodeWrong) || errors.Is(err, ErrPasswordWrong) ||
+	return errors.Is(err, ErrCode) || errors.Is(err, ErrCodeWrong) || errors.Is(err, ErrPasswordWrong) || errors.Is(err, ErrTOTPWrong) ||
 		errors.Is(err, ErrAccountNotFound) || errors.Is(err, ErrIdentityTaken) ||
 		errors.Is(err, ErrAccountUnclear) || errors.Is(err, ErrBlocked)
 }

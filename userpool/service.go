@@ -47,6 +47,7 @@ type Service struct {
 	metrics *Metrics
 	hasher  *password.Hasher
 	tries   passwordTries
+	totps   *Limiter[string] // by pool and user
 
 	codesFrom *Limiter[netip.Addr]
 	codesOf   *Limiter[string] // by pool
@@ -72,6 +73,7 @@ func New(c Config) *Service {
 		codesFrom: NewHourlyLimiter[netip.Addr](c.Limits, "codes.address", codesPerHour),
 		codesOf:   NewSharedLimiter[string](c.Limits, "codes.pool", poolCodesPerMinute),
 		hasher:    password.NewHasher(c.Metrics.hashings.Inc), tries: newPasswordTries(c.Limits),
+		totps: NewSharedLimiter[string](c.Limits, "totp", totpPerMinute),
 	}
 }
 

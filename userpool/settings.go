@@ -53,6 +53,11 @@ func (s Settings) Validate() error {
 	default:
 		return Invalid("signup", `must be "open", "closed" or "bind"`, `必须为 "open"、"closed" 或 "bind"`)
 	}
+	switch s.MFA {
+	case MFAOff, MFAEnrolled, MFARequired:
+	default:
+		return Invalid("mfa", `must be "off", "enrolled" or "required"`, `必须为 "off"、"enrolled" 或 "required"`)
+	}
 	for _, of := range []struct {
 		name string
 		ways []Way
@@ -88,6 +93,7 @@ func (s Settings) changed(to Settings) (names []string) {
 		{"revokeOnReplay", s.KeepOnReplay == to.KeepOnReplay}, {"tokenTTL", s.TokenLife() == to.TokenLife()},
 		{"tokenAlg", s.Alg() == to.Alg()}, {"signup", s.Signup == to.Signup}, {"matchPhone", s.MatchPhone == to.MatchPhone},
 		{"phoneRequired", s.PhoneRequired == to.PhoneRequired}, {"allowedApps", slices.Equal(s.AllowedApps, to.AllowedApps)},
+		{"mfa", s.MFA == to.MFA},
 		{"bindWays", slices.Equal(s.BindWays, to.BindWays)}, {"bindRegister", s.BindOnly == to.BindOnly},
 		{"loginWays", slices.Equal(s.LoginWays, to.LoginWays)}, {"sessionTokenTTL", s.SessionTokenLife() == to.SessionTokenLife()},
 		{"senders.sms", s.SMS == to.SMS}, {"senders.email", s.Email == to.Email},

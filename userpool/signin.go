@@ -75,18 +75,44 @@ func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) 
 	if err != nil {
 		return User{}, err
 	}
-	u, err := s.admit(ctx, in)
-	for err == errNextName && in.nextName() {
-		u, err = s.admit(ctx, in)
-	}
-	if errors.Is(err, ErrUnfinished) && l.Finishable {
-		return User{}, s.begin(ctx, in, l.SourceApp)
-	}
-	if err != nil {
+	u, err := s.enter(ctx, in)
+	switch {
+	case errors.Is(err, ErrUnfinished) && l.Finishable:
+		return User{}, s.begin(ctx, in, l.SourceApp, "")
+	case errors.Is(err, ErrMFA) && l.Finishable:
+		return User{}, s.begin(ctx, in, l.SourceApp, in.user.ID)
+	case err != nil:
 		return User{}, err
 	}
 	in.report(s)
-	return u, nil
+	return u, in.enrolled()
+}
+
+// enter lets in whom admit does, when a name is found for them and nothing asks
+// for a second factor. It returns ErrMFA or ErrMFAUnenrolled otherwise, and has
+// stored nothing then.
+func (s *Service) enter(ctx context.Context, in *signIn) (User, error) {
+	for {
+		u, err := s.admit(ctx, in)
+		switch {
+		case err == errNextName && in.nextName():
+		case err == errSecondFactor:
+			if err := s.clear(ctx, in); err != nil {
+				return User{}, err
+			}
+		default:
+			return u, err
+		}
+	}
+}
+
+// enrolled returns ErrMFAUnenrolled for a user who was made just now in a pool
+// that requires a second factor: an operator finds them there, and enrols them.
+func (in *signIn) enrolled() error {
+	if in.made && in.pool.MFA == MFARequired {
+		return ErrMFAUnenrolled
+	}
+	return nil
 }
 
 // admit lets in whom the keys find, or whom resolve makes.
@@ -269,8 +295,12 @@ type signIn struct {
 	finishing   bool      // a sign-in that was begun, with a proof
 	begun       time.Time // when the proof was about to be looked at, zero if nobody noted it
 
+	// cleared is the id of the user of whom no second factor is asked any more.
+	cleared string
+
 	// What resolve found; each call of it sets them anew.
 	user         User   // the one who signs in
+	made         bool   // who was not there before
 	twin         string // another user who has the openid
 	holder       string // another user who has the phone
 	matchedPhone bool
@@ -297,6 +327,11 @@ func (in *signIn) resolve(m Matches) (User, error) {
 	if u.Blocked {
 		return User{}, ErrBlocked
 	}
+	if known && in.pool.MFA != MFAOff && u.ID != in.cleared {
+		in.user = u
+		return User{}, errSecondFactor
+	}
+	in.made = !known
 	changed := !known
 	if !known {
 		u = User{PoolID: in.pool.ID, ID: in.id, RegisterMethod: in.method, SignedUp: in.now}

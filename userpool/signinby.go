@@ -11,7 +11,8 @@ import (
 // comes in by it.
 //
 // It returns, before the proof is looked at, ErrAppNotAllowed and ErrWayClosed;
-// the proof's errors; ErrAccountNotFound, ErrAccountUnclear, ErrBlocked.
+// the proof's errors; ErrAccountNotFound, ErrAccountUnclear, ErrBlocked; ErrMFA and ErrMFAUnenrolled,
+// since there is no WeChat user whose sign-in could be finished.
 func (s *Service) SignInBy(ctx context.Context, pool Pool, p Proof) (User, error) {
 	switch {
 	case !pool.AllowsApp(""):
@@ -35,6 +36,12 @@ func (s *Service) SignInBy(ctx context.Context, pool Pool, p Proof) (User, error
 		return User{}, err
 	case u.Blocked:
 		return User{}, ErrBlocked
+	case pool.MFA != MFAOff:
+		in.user = u
+		err = s.clear(ctx, in)
+	}
+	if err != nil {
+		return User{}, err
 	}
 	return u, nil
 }

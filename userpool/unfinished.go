@@ -70,10 +70,14 @@ type Unfinished struct {
 	SourceApp string
 	// MayRegister tells that a new account is made if the proof finds none.
 	MayRegister bool
-	ExpiresAt   time.Time
-	Failures    int       // proofs that did not hold
-	Codes       int       // that were asked for
-	FinishedAt  time.Time // zero until then
+	// UserID is whose sign-in it is, if only a second factor is missing: then the
+	// user is known, and no other proof finishes it. "" for one whom the pool does
+	// not know.
+	UserID     string
+	ExpiresAt  time.Time
+	Failures   int       // proofs that did not hold
+	Codes      int       // that were asked for
+	FinishedAt time.Time // zero until then
 }
 
 // nobody tells whether no WeChat user has signed in.
@@ -107,8 +111,10 @@ func (u *Unfinished) CountCode() error {
 }
 
 // UnfinishedError is what SignIn returns for a user whom the pool does not know
-// if its signup is "bind".
+// if its signup is "bind", and SignIn and Finish for one who must show a second
+// factor.
 type UnfinishedError struct {
+	MFA         bool   // a second factor is missing; Ways is WayTOTP
 	State       Secret // the state token: 51 characters of base64url; not stored anywhere
 	MayRegister bool   // else only an existing account can be bound
 	Ways        []Way
@@ -116,8 +122,13 @@ type UnfinishedError struct {
 	Life        time.Duration
 }
 
-func (e *UnfinishedError) Error() string { return ErrUnfinished.Error() }
-func (e *UnfinishedError) Unwrap() error { return ErrUnfinished }
+func (e *UnfinishedError) Error() string { return e.Unwrap().Error() }
+func (e *UnfinishedError) Unwrap() error {
+	if e.MFA {
+		return ErrMFA
+	}
+	return ErrUnfinished
+}
 
 // Finish is an attempt to finish a sign-in after its proof has held.
 type Finish struct {

@@ -94,6 +94,8 @@ type Settings struct {
 	PhoneRequired  bool     // no ticket without a phone number
 	AllowedApps    []string // AppIDs that may launch; empty means any
 
+	MFA MFA // who must show a second factor
+
 	// With SignupBind: how an unknown user may show which account is theirs,
 	// empty for WayWeChatPhone, and that nobody can register so.
 	BindWays []Way
@@ -269,6 +271,7 @@ type Store interface {
 	SentCodes
 	Counts
 	Passwords
+	SecondFactors
 
 	// CreatePool stores the pool, or returns ErrPoolExists.
 	CreatePool(ctx context.Context, p Pool, e audit.Event) error

@@ -28,6 +28,7 @@ type pool struct {
 	MatchPhone     bool         `json:"matchPhone"`
 	PhoneRequired  bool         `json:"phoneRequired"`
 	AllowedApps    []string     `json:"allowedApps"`
+	MFA            string       `json:"mfa"`
 	BindWays       []string     `json:"bindWays"`
 	BindRegister   bool         `json:"bindRegister"`
 	LoginWays      []string     `json:"loginWays"`
@@ -50,6 +51,7 @@ const (
 	formatUser     = "user"
 	formatEnvelope = "envelope"
 	signupOpen     = "open"
+	mfaOff         = "off"
 	captchaOn      = "on"
 	captchaOff     = "off"
 )
@@ -59,7 +61,7 @@ func poolOf(p userpool.Pool) pool {
 		ID: p.ID, Name: p.Name, AppID: p.AppID,
 		SecretRequired: !p.SecretOptional, TicketTTL: int(p.TicketLife().Seconds()), PKCERequired: p.PKCERequired,
 		ResponseFormat: formatUser, RevokeOnReplay: !p.KeepOnReplay, TokenTTL: int(p.TokenLife().Seconds()), TokenAlg: p.Alg(),
-		Signup: signupOpen, MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired,
+		Signup: signupOpen, MFA: mfaOff, MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired,
 		AllowedApps: append([]string{}, p.AllowedApps...), BindRegister: !p.BindOnly, LoginWays: []string{},
 		SessionTTL: int(p.SessionTokenLife().Seconds()), SessionSliding: p.SessionTokenSliding, Captcha: captchaOn,
 		Senders: senders{senderOf(p.SMS), senderOf(p.Email)}, Secrets: []poolSecret{},
@@ -67,6 +69,9 @@ func poolOf(p userpool.Pool) pool {
 	}
 	if p.Envelope {
 		out.ResponseFormat = formatEnvelope
+	}
+	if p.MFA != userpool.MFAOff {
+		out.MFA = string(p.MFA)
 	}
 	if p.Signup != userpool.SignupOpen {
 		out.Signup = string(p.Signup)
@@ -89,12 +94,12 @@ func poolOf(p userpool.Pool) pool {
 // settings are a merge patch of a pool's settings (RFC 7396): what is absent
 // stays, null means the default.
 type settings struct {
-	name, appID, appSecret, responseFormat, tokenAlg, signup, captcha  wire.Optional[string]
-	secretRequired, pkceRequired, revokeOnReplay, matchPhone, phoneReq wire.Optional[bool]
-	bindRegister, sessionTokenSliding                                  wire.Optional[bool]
-	ticketTTL, tokenTTL, sessionTokenTTL                               wire.Optional[int]
-	allowedApps, bindWays, loginWays                                   wire.Optional[[]string]
-	senders                                                            sendersPatch
+	name, appID, appSecret, responseFormat, tokenAlg, signup, captcha, mfa wire.Optional[string]
+	secretRequired, pkceRequired, revokeOnReplay, matchPhone, phoneReq     wire.Optional[bool]
+	bindRegister, sessionTokenSliding                                      wire.Optional[bool]
+	ticketTTL, tokenTTL, sessionTokenTTL                                   wire.Optional[int]
+	allowedApps, bindWays, loginWays                                       wire.Optional[[]string]
+	senders                                                                sendersPatch
 }
 
 func (s *settings) fields() wire.Fields {
@@ -104,7 +109,7 @@ func (s *settings) fields() wire.Fields {
 		"tokenAlg": &s.tokenAlg, "signup": &s.signup, "secretRequired": &s.secretRequired, "pkceRequired": &s.pkceRequired,
 		"revokeOnReplay": &s.revokeOnReplay, "matchPhone": &s.matchPhone, "phoneRequired": &s.phoneReq,
 		"ticketTTL": &s.ticketTTL, "tokenTTL": &s.tokenTTL, "allowedApps": &s.allowedApps,
-		"bindWays": &s.bindWays, "bindRegister": &s.bindRegister, "loginWays": &s.loginWays,
+		"mfa": &s.mfa, "bindWays": &s.bindWays, "bindRegister": &s.bindRegister, "loginWays": &s.loginWays,
 		"sessionTokenTTL": &s.sessionTokenTTL, "sessionTokenSliding": &s.sessionTokenSliding, "captcha": &s.captcha,
 		"senders": &s.senders.given,
 	}
@@ -127,7 +132,7 @@ func not(b bool) bool   { return !b }
 // apply changes the settings. A value that no setting can have becomes one that
 // Validate refuses under the same name.
 func (s *settings) apply(to *userpool.Settings) error {
-	for name, text := range map[string]wire.Optional[string]{"signup": s.signup, "tokenAlg": s.tokenAlg} {
+	for name, text := range map[string]wire.Optional[string]{"signup": s.signup, "tokenAlg": s.tokenAlg, "mfa": s.mfa} {
 		if text.Set && !text.Null && text.Value == "" {
 			return userpool.Invalid(name, "must not be empty; null is the default", "不能为空；null 表示默认值")
 		}
@@ -155,6 +160,12 @@ func (s *settings) apply(to *userpool.Settings) error {
 			return userpool.SignupOpen
 		}
 		return userpool.Signup(v)
+	})
+	patch(s.mfa, &to.MFA, mfaOff, func(v string) userpool.MFA {
+		if v == mfaOff {
+			return userpool.MFAOff
+		}
+		return userpool.MFA(v)
 	})
 	patch(s.secretRequired, &to.SecretOptional, true, not)
 	patch(s.pkceRequired, &to.PKCERequired, false, same)

@@ -33,7 +33,7 @@ func TestGoldenPool(t *testing.T) {
 	}
 	format := `{"id":%q,"name":"Demo","appId":"wx0123456789abcdef","secretRequired":true,"ticketTTL":120,"pkceRequired":false,` +
 		`"responseFormat":"user","revokeOnReplay":true,"tokenTTL":1296000,"tokenAlg":"HS256","signup":"open","matchPhone":false,` +
-		`"phoneRequired":false,"allowedApps":[],"bindWays":["wechatPhone"],"bindRegister":true,"loginWays":[],"sessionTokenTTL":432000,"sessionTokenSliding":false,"captcha":"on","senders":{"sms":null,"email":null},"secrets":[{"id":%q,"createdAt":"2026-11-20T08:30:00.412Z","lastUsedAt":%s}],` +
+		`"phoneRequired":false,"allowedApps":[],"mfa":"off","bindWays":["wechatPhone"],"bindRegister":true,"loginWays":[],"sessionTokenTTL":432000,"sessionTokenSliding":false,"captcha":"on","senders":{"sms":null,"email":null},"secrets":[{"id":%q,"createdAt":"2026-11-20T08:30:00.412Z","lastUsedAt":%s}],` +
 		`"createdAt":"2026-11-20T08:30:00.412Z","updatedAt":"2026-11-20T08:30:00.412Z"}`
 	want := fmt.Sprintf(format, got.ID, got.Secrets[0].ID, "null")
 	if string(made.Pool) != want {

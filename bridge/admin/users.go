@@ -33,6 +33,7 @@ type user struct {
 	SignedUp       string     `json:"signedUp"`
 	UpdatedAt      string     `json:"updatedAt"`
 	PasswordSetAt  *string    `json:"passwordSetAt"` // null without one
+	TOTP           *totp      `json:"totp"`          // likewise
 }
 
 type identity struct {
@@ -181,7 +182,13 @@ func (a *API) answerUser(c echo.Context, u userpool.User, err error) error {
 // shown returns the user as the API shows them, with what is kept apart.
 func (a *API) shown(ctx context.Context, u userpool.User) (user, error) {
 	at, err := a.pools.PasswordSetAt(ctx, u.PoolID, u.ID)
-	return userOf(u, at), err
+	if err != nil {
+		return user{}, err
+	}
+	factor, err := a.pools.TOTPOf(ctx, u.PoolID, u.ID)
+	out := userOf(u, at)
+	out.TOTP = totpOf(factor)
+	return out, err
 }
 
 // count returns how many of them are true.

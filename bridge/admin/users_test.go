@@ -23,7 +23,7 @@ func TestMovedUser(t *testing.T) {
 	id := userpool.User{PoolID: p.ID, ID: "64b8012fa9b8c7d6e5f40312"}.IdentityID(userpool.Identity{AppID: bridgetest.AppID, OpenID: open})
 	format := `{"id":"64b8012fa9b8c7d6e5f40312","poolId":%q,"unionid":%q,"identities":[{"id":%q,"appId":%q,"openid":%q}],"phone":"138****8000","email":"a****@example.com",` +
 		`"username":"amy_01","nickname":"甲","photo":"https://example.com/a.png","registerMethod":"oauth:app2wxapp","blocked":%t,"loginsCount":%d,` +
-		`"lastLogin":%s,"lastIP":%q,"signedOutAt":%s,"signedUp":"2026-11-20T08:30:00.412Z","updatedAt":%q,"passwordSetAt":null}`
+		`"lastLogin":%s,"lastIP":%q,"signedOutAt":%s,"signedUp":"2026-11-20T08:30:00.412Z","updatedAt":%q,"passwordSetAt":null,"totp":null}`
 	want := fmt.Sprintf(format, p.ID, union, id, bridgetest.AppID, open, false, 0, "null", "", "null", "2026-11-20T08:30:00.412Z")
 	if r.Body != want {
 		t.Errorf("created\n%s\nwant\n%s", r.Body, want)

@@ -41,6 +41,8 @@ var table = []struct {
 	{userpool.ErrCode, problem{400, "invalid_grant", sessionError}},
 	{userpool.ErrSignupClosed, problem{400, "invalid_grant", "the application does not allow to sign up new account"}},
 	{userpool.ErrBlocked, problem{400, "invalid_grant", forbidden}},
+	{userpool.ErrMFA, problem{400, "invalid_grant", "the user must show a second factor, for which this flow cannot ask"}},
+	{userpool.ErrMFAUnenrolled, problem{400, "invalid_grant", "the application requires a second factor and the user has none, please contact the administrator"}},
 	{userpool.ErrPhoneRequired, problem{400, "invalid_grant", "the application asks for a phone number, which is not given in this flow"}},
 	{userpool.ErrWeChatRisk, problem{400, "invalid_grant", "WeChat refuses this user as high-risk"}},
 	{userpool.ErrAppNotAllowed, problem{400, "unauthorized_client", "the application lets only named apps sign users in (allowedApps)"}},

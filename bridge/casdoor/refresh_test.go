@@ -120,6 +120,8 @@ func TestIntrospect(t *testing.T) {
 	if !refresh.Active || refresh.Exp != now+30*24*3600 || refresh.Sub != me["id"] {
 		t.Errorf("refresh token: %+v", refresh)
 	}
+	// The other pool may have a user of this id, too: whoever moved there.
+	b.Admin("POST", "/admin/v1/pools/"+other.ID+"/users", fmt.Sprintf(`{"id":%q,"openid":"o-moved"}`, me["id"])).Want(201)
 	for name, body := range map[string]string{
 		"another pool's access token":  look(b, other, got.Access),
 		"another pool's refresh token": look(b, other, got.Refresh),

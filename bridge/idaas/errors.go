@@ -36,6 +36,7 @@ var table = []struct {
 	{token.ErrSession, problem{400, "SDK.PARAM.0023", "会话令牌无效或已过期", "Invalid or expired session token"}},
 	{userpool.ErrCode, problem{400, "SDK.WECHAT.0001", "微信 code 无效或已使用，请重新获取", "the WeChat code is invalid or used; get a new one"}},
 	{userpool.ErrWeChatRisk, problem{400, "SDK.WECHAT.0002", "微信判定该用户为高风险", "WeChat refuses this user as high-risk"}},
+	{userpool.ErrTOTPWrong, problem{400, "SDK.WECHAT.0007", "动态码不正确或已使用", "the code is wrong or used"}},
 	{userpool.ErrRateLimited, problem{429, "SDK.WECHAT.0003", "请求过于频繁，请稍后再试", "too many attempts; try again later"}},
 	{userpool.ErrWeChatQuota, problem{429, "SDK.WECHAT.0003", "请求过于频繁，请稍后再试", "too many attempts; try again later"}},
 	{userpool.ErrIdentityTaken, problem{400, "SDK.WECHAT.0004", "该账号已绑定其他微信", "the account is bound to another WeChat user"}},
@@ -51,6 +52,7 @@ var serverError = problem{500, "SDK.COMMON.5000", "系统繁忙，请把 X-Reque
 // no other try helps.
 var denied = []error{
 	userpool.ErrBlocked, userpool.ErrSignupClosed, userpool.ErrAppNotAllowed, userpool.ErrWayClosed, userpool.ErrPhoneRequired,
+	userpool.ErrMFA, userpool.ErrMFAUnenrolled,
 }
 
 // Tell is the package's wire.Dialect.

@@ -15,6 +15,7 @@ const (
 	statusSuccess  = "SUCCESS"
 	statusRegister = "USER_REGISTER" // may register, or bind an account
 	statusBind     = "SOCIAL_BIND"   // only an account that exists
+	statusMFA      = "MFA_AUTH"      // known, and a second factor is missing
 	statusDenied   = "ACCESS_DENIED"
 )
 
@@ -29,9 +30,6 @@ func (a *API) Login(c echo.Context) error {
 		return err
 	}
 	u, err := a.pools.SignIn(c.Request().Context(), pool, l)
-	if begun := (*userpool.UnfinishedError)(nil); errors.As(err, &begun) {
-		return wire.OK(c, unfinishedOf(begun))
-	}
 	return a.succeed(c, pool, u, err)
 }
 
@@ -67,6 +65,9 @@ var flow = map[userpool.Way]string{}
 
 func unfinishedOf(u *userpool.UnfinishedError) unfinished {
 	out := unfinished{StateToken: string(u.State), Status: statusBind}
+	if u.MFA {
+		out.Status = statusMFA
+	}
 	if u.MayRegister {
 		out.Status = statusRegister
 	}
@@ -89,6 +90,9 @@ func unfinishedOf(u *userpool.UnfinishedError) unfinished {
 
 // succeed answers with a session of the user, unless there is an error.
 func (a *API) succeed(c echo.Context, pool userpool.Pool, u userpool.User, err error) error {
+	if begun := (*userpool.UnfinishedError)(nil); errors.As(err, &begun) {
+		return wire.OK(c, unfinishedOf(begun))
+	}
 	if err != nil {
 		return err
 	}

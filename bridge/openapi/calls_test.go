@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 
+	"github.com/pquerna/otp/totp"
+
 	"app2wxapp/bridge/bridgetest"
 )
 
@@ -83,6 +85,18 @@ var stories = []story{
 	{"bind", "wrongPassword", func(w *world) call {
 		return w.bindByPassword("wrong password")
 	}, 400, "invalid_password"},
+	{"issue", "secondFactor", func(w *world) call {
+		p := w.NewPool(`"mfa":"enrolled"`)
+		w.enrolled(p, w.user(p, "alice"))
+		return call{op: "issue", path: map[string]string{"userPoolId": p.ID}, media: jsonBody, body: object(map[string]any{"code": w.code("alice")})}
+	}, 200, ""},
+	{"bind", "secondFactor", func(w *world) call {
+		p := w.NewPool(`"mfa":"enrolled"`)
+		recovery := w.enrolled(p, w.user(p, "alice"))
+		var out struct{ StateToken string }
+		w.Issue(p, "alice").Want(200).Decode(&out)
+		return call{op: "bind", path: map[string]string{"userPoolId": p.ID}, media: jsonBody, body: object(map[string]any{"stateToken": out.StateToken, "totp": recovery})}
+	}, 200, ""},
 	{"redeem", "byServer", func(w *world) call {
 		return w.redeem(map[string]any{"ticket": w.ticket(), "secret": w.pool.Secret}).with("Idempotency-Key", "6f0e0c0b-8a3d-4e61-9f7a-2f8f0d3c1a55")
 	}, 200, ""},
@@ -316,6 +330,22 @@ var stories = []story{
 		c.media, c.body = jsonBody, `{"passwordHash":"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"}`
 		return c
 	}, 200, ""},
+	{"addTOTP", "add", func(w *world) call { return w.ofUser("addTOTP") }, 201, ""},
+	{"confirmTOTP", "confirm", func(w *world) call {
+		c := w.ofUser("confirmTOTP")
+		c.media, c.body = jsonBody, object(map[string]any{"code": w.totp(w.addTOTP(w.pool, c.path["userId"]))})
+		return c
+	}, 200, ""},
+	{"confirmTOTP", "none", func(w *world) call {
+		c := w.ofUser("confirmTOTP")
+		c.media, c.body = jsonBody, `{"code":"287082"}`
+		return c
+	}, 404, "totp_not_found"},
+	{"removeTOTP", "remove", func(w *world) call {
+		c := w.ofUser("removeTOTP")
+		w.addTOTP(w.pool, c.path["userId"])
+		return c
+	}, 204, ""},
 	{"unbindIdentity", "unknown", func(w *world) call {
 		c := w.ofUser("unbindIdentity")
 		c.path["identityId"] = "5b1e0f6c9a7d4d0f8f3f0a2b7c6d5e4f"
@@ -458,6 +488,36 @@ func (w *world) bind(p bridgetest.Pool, user, phone string) call {
 	w.Issue(p, user).Want(200).Decode(&out)
 	return call{op: "bind", path: map[string]string{"userPoolId": p.ID}, media: jsonBody,
 		body: object(map[string]any{"stateToken": out.StateToken, "phoneCode": w.WeChat.PhoneCode(bridgetest.AppID, user, phone)})}
+}
+
+// user is the id of a user who has signed in.
+func (w *world) user(p bridgetest.Pool, name string) string {
+	var out struct{ ID string }
+	w.Redeem(p, w.Ticket(p, name)).Want(200).Decode(&out)
+	return out.ID
+}
+
+func (w *world) addTOTP(p bridgetest.Pool, user string) (secret string) {
+	var out struct{ Secret string }
+	w.Admin("POST", "/admin/v1/pools/"+p.ID+"/users/"+user+"/totp", "").Want(201).Decode(&out)
+	return out.Secret
+}
+
+// totp is what the app of that secret shows.
+func (w *world) totp(secret string) string {
+	code, err := totp.GenerateCode(secret, w.Clock.Now())
+	if err != nil {
+		panic(err)
+	}
+	return code
+}
+
+// enrolled gives the user a second factor, and returns a recovery code of it.
+func (w *world) enrolled(p bridgetest.Pool, user string) string {
+	var out struct{ RecoveryCodes []string }
+	body := object(map[string]any{"code": w.totp(w.addTOTP(p, user))})
+	w.Admin("POST", "/admin/v1/pools/"+p.ID+"/users/"+user+"/totp/confirm", body).Want(200).Decode(&out)
+	return out.RecoveryCodes[0]
 }
 
 // sendCode asks for a code for an unknown user's sign-in.

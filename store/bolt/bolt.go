@@ -12,6 +12,7 @@
 //	openids       HMAC(pool, AppID, openid)              user id
 //	phones        HMAC(pool, phone) + user id            user id
 //	usernames     HMAC(pool, username)                   user id
+//	totp          pool id / user id                      second factor
 //	passwords     pool id / user id                      hash of the password, and where it was right
 //	emails        HMAC(pool, e-mail address)             user id
 //	tickets       6 bytes of time + SHA-256(ticket)      ticket and what became of it
@@ -83,6 +84,7 @@ const (
 	bucketUnfinished = "unfinished"
 
 	bucketPasswords     = "passwords"
+	bucketTOTP          = "totp"
 	bucketEmails        = "emails"
 	bucketRecipients    = "recipients"
 	bucketRecipientEnds = "recipient_ends"
@@ -92,13 +94,13 @@ var buckets = []string{
 	bucketMeta, bucketPools, bucketUsers, bucketAccess, bucketUnionIDs, bucketOpenIDs, bucketPhones,
 	bucketNames, bucketTickets, bucketRevoked, bucketKeys, bucketAudit, bucketSessions, bucketSessionEnds,
 	bucketUploads, bucketLoose, bucketHolders, bucketUnfinished, bucketEmails, bucketRecipients, bucketRecipientEnds,
-	bucketPasswords,
+	bucketPasswords, bucketTOTP,
 }
 
 // later are those that stores of earlier versions of the program lack.
 var later = []string{
 	bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
-	bucketEmails, bucketRecipients, bucketRecipientEnds, bucketPasswords,
+	bucketEmails, bucketRecipients, bucketRecipientEnds, bucketPasswords, bucketTOTP,
 }
 
 // lockTimeout is how long Open waits for another process to let go of the file.

@@ -32,6 +32,7 @@ func kinds() map[move.Kind]kind {
 		move.SigningKeys: asItIs(bucketKeys),
 		move.Users:       {bucketUsers, (*tx).readUser, (*tx).writeUser},
 		move.Passwords:   asItIs(bucketPasswords),
+		move.TOTPs:       asItIs(bucketTOTP),
 		move.Tickets:     {bucketTickets, (*tx).readRedemption, (*tx).writeRedemption},
 		move.Revoked:     asItIs(bucketRevoked),
 		move.Sessions:    {bucketSessions, asItIs(bucketSessions).read, (*tx).writeSession},

@@ -10,7 +10,8 @@
 // redeemed: a second use is still told from a guess, and a repeat is still
 // answered. A ticket that is live is over, for the source could still redeem it.
 // It would live for seconds more, and moving a store that is in use loses what
-// comes after.
+// comes after. For the same reason sign-ins that are to be finished stay behind,
+// ten minutes long each: one state token must not bind two accounts.
 package move
 
 import (
@@ -28,22 +29,23 @@ type Kind string
 // for something has a line for it in its own table of kinds; a new kind is a
 // line here and in Kinds.
 const (
-	Pools       Kind = "pools"        // pool id; record.EncodePool
-	SigningKeys Kind = "signing keys" // kid; token.Key as JSON
-	Users       Kind = "users"        // pool id / user id; record.EncodeWholeUser
-	Passwords   Kind = "passwords"    // pool id / user id; record.EncodePassword
-	Tickets     Kind = "tickets"      // ticket.Key; record.EncodeRedemption. Redeemed ones only
-	Revoked     Kind = "revoked"      // 8 bytes of expiry + jti; empty
-	Sessions    Kind = "sessions"     // session id; record.EncodeSession
-	Pictures    Kind = "pictures"     // upload.Picture.ID; record.EncodePicture. Held ones only: the others last an hour
-	Holders     Kind = "holders"      // pool id / user id; id of the picture that the user holds
-	Events      Kind = "events"       // event id; as record.Chain wrote it
-	EventsEnd   Kind = "events' end"  // "audit"; record.Chain as JSON
+	Pools       Kind = "pools"          // pool id; record.EncodePool
+	SigningKeys Kind = "signing keys"   // kid; token.Key as JSON
+	Users       Kind = "users"          // pool id / user id; record.EncodeWholeUser
+	Passwords   Kind = "passwords"      // pool id / user id; record.EncodePassword
+	TOTPs       Kind = "second factors" // pool id / user id; record.EncodeTOTP
+	Tickets     Kind = "tickets"        // ticket.Key; record.EncodeRedemption. Redeemed ones only
+	Revoked     Kind = "revoked"        // 8 bytes of expiry + jti; empty
+	Sessions    Kind = "sessions"       // session id; record.EncodeSession
+	Pictures    Kind = "pictures"       // upload.Picture.ID; record.EncodePicture. Held ones only: the others last an hour
+	Holders     Kind = "holders"        // pool id / user id; id of the picture that the user holds
+	Events      Kind = "events"         // event id; as record.Chain wrote it
+	EventsEnd   Kind = "events' end"    // "audit"; record.Chain as JSON
 )
 
 // Kinds are all of them, in the order in which they are moved.
 func Kinds() []Kind {
-	return []Kind{Pools, SigningKeys, Users, Passwords, Tickets, Revoked, Sessions, Pictures, Holders, Events, EventsEnd}
+	return []Kind{Pools, SigningKeys, Users, Passwords, TOTPs, Tickets, Revoked, Sessions, Pictures, Holders, Events, EventsEnd}
 }
 
 // Record is a record of some kind.

@@ -16,7 +16,7 @@ import (
 // keep records in different orders, and it is the same in any.
 type Sum struct {
 	Count int
-	hash  [4]uint64 // the theirs_wg significant first
+	hash  [4]uint64 // the least significant first
 }
 
 // Add adds a record.

@@ -34,7 +34,7 @@ func TestEveryTableIsMoved(t *testing.T) {
 		"recipients",           // their codes last five minutes
 		"unfinished",           // lasts ten minutes, and not into another epoch
 		"access", "identities", // with the users
-		"pools", "signing_keys", "users", "tickets", "revoked", "sessions", "pictures", "picture_holders", "passwords",
+		"pools", "signing_keys", "users", "tickets", "revoked", "sessions", "pictures", "picture_holders", "passwords", "totp",
 		"audit", "audit_end",
 	}
 	for _, table := range tables {

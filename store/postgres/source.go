@@ -43,6 +43,9 @@ func kinds() map[move.Kind]kind {
 		move.Passwords: {`SELECT count(*) FROM passwords`,
 			`SELECT pool_id, user_id, record FROM passwords WHERE (pool_id, user_id) > ($1, $2) ORDER BY pool_id, user_id LIMIT $3`,
 			inPool, (*Store).scanMovedPassword, (*Store).writePasswords},
+		move.TOTPs: {`SELECT count(*) FROM totp`,
+			`SELECT pool_id, user_id, record FROM totp WHERE (pool_id, user_id) > ($1, $2) ORDER BY pool_id, user_id LIMIT $3`,
+			inPool, (*Store).scanMovedTOTP, (*Store).writeTOTPs},
 		move.Tickets: {`SELECT count(*) FROM tickets WHERE redeemed_at IS NOT NULL AND epoch = (SELECT epoch FROM meta)`,
 			pageOfRedemptions, raw, (*Store).scanRedemption, (*Store).writeRedemptions},
 		move.Revoked: {`SELECT count(*) FROM revoked`,
@@ -68,7 +71,7 @@ SELECT EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM users) OR EXISTS (S
     OR EXISTS (SELECT 1 FROM access) OR EXISTS (SELECT 1 FROM tickets) OR EXISTS (SELECT 1 FROM revoked)
     OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM signing_keys) OR EXISTS (SELECT 1 FROM audit)
     OR EXISTS (SELECT 1 FROM pictures) OR EXISTS (SELECT 1 FROM picture_holders)
-    OR EXISTS (SELECT 1 FROM passwords)`
+    OR EXISTS (SELECT 1 FROM passwords) OR EXISTS (SELECT 1 FROM totp)`
 
 // What a page begins after.
 func text(key string) []any { return []any{key} }

@@ -24,6 +24,7 @@ type poolRecord struct {
 	MatchPhone     bool                  `json:"match_phone,omitempty"`
 	PhoneRequired  bool                  `json:"phone_required,omitempty"`
 	AllowedApps    []string              `json:"allowed_apps,omitempty"`
+	MFA            userpool.MFA          `json:"mfa,omitempty"`
 	BindWays       []userpool.Way        `json:"bind_ways,omitempty"`
 	BindOnly       bool                  `json:"bind_only,omitempty"`
 	LoginWays      []userpool.Way        `json:"login_ways,omitempty"`
@@ -53,7 +54,7 @@ func EncodePool(p userpool.Pool) ([]byte, error) {
 		SecretOptional: p.SecretOptional, TicketTTL: p.TicketTTL, PKCERequired: p.PKCERequired, Envelope: p.Envelope,
 		KeepOnReplay: p.KeepOnReplay, TokenTTL: p.TokenTTL, TokenAlg: p.TokenAlg, Signup: p.Signup,
 		MatchPhone: p.MatchPhone, PhoneRequired: p.PhoneRequired, AllowedApps: p.AllowedApps,
-		BindWays: p.BindWays, BindOnly: p.BindOnly, LoginWays: p.LoginWays,
+		MFA: p.MFA, BindWays: p.BindWays, BindOnly: p.BindOnly, LoginWays: p.LoginWays,
 		SessionTTL: p.SessionTokenTTL, SessionSliding: p.SessionTokenSliding, NoCaptcha: p.NoCaptcha,
 		SMS: sms, Email: email,
 		JWTSecret: string(p.JWTSecret), Secrets: p.Secrets, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
@@ -81,7 +82,7 @@ func DecodePool(id, record string) (userpool.Pool, error) {
 			SecretOptional: r.SecretOptional, TicketTTL: r.TicketTTL, PKCERequired: r.PKCERequired, Envelope: r.Envelope,
 			KeepOnReplay: r.KeepOnReplay, TokenTTL: r.TokenTTL, TokenAlg: r.TokenAlg, Signup: r.Signup,
 			MatchPhone: r.MatchPhone, PhoneRequired: r.PhoneRequired, AllowedApps: r.AllowedApps,
-			BindWays: r.BindWays, BindOnly: r.BindOnly, LoginWays: r.LoginWays,
+			MFA: r.MFA, BindWays: r.BindWays, BindOnly: r.BindOnly, LoginWays: r.LoginWays,
 			SessionTokenTTL: r.SessionTTL, SessionTokenSliding: r.SessionSliding, NoCaptcha: r.NoCaptcha,
 			SMS: sms, Email: email,
 		},

@@ -17,6 +17,7 @@ func EncodeUnfinished(u userpool.Unfinished) []byte {
 	e.Num(uint64(u.Failures)) // #nosec G115 -- a count
 	e.Time(u.FinishedAt)
 	e.Num(uint64(u.Codes)) // #nosec G115 -- a count
+	e.Text(u.UserID)
 	return e
 }
 
@@ -34,5 +35,6 @@ func DecodeUnfinished(k userpool.OneTimeKey, record string) (userpool.Unfinished
 	u.Failures = int(d.Num()) // #nosec G115 -- the writer converted it the other way
 	u.FinishedAt = d.Time()
 	u.Codes = int(d.Num()) // #nosec G115 -- the writer converted it the other way
+	u.UserID = d.Text()
 	return u, d.Err
 }

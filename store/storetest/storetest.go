@@ -46,6 +46,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"PasswordsCreate", testPasswordsCreate},
 		{"PasswordsReplace", testPasswordsReplace},
 		{"PasswordsRace", testPasswordsRace},
+		{"TOTP", testTOTP},
+		{"TOTPRace", testTOTPRace},
 		{"Codes", testCodes},
 		{"CodesRace", testCodesRace},
 		{"ShareCounts", testShareCounts},
@@ -150,7 +152,7 @@ func Pool(id string) userpool.Pool {
 		Settings: userpool.Settings{
 			Name: "示例", AppID: "wx0123456789abcdef", AppSecret: "planted-app-secret", SecretOptional: true, TicketTTL: 60 * time.Second,
 			PKCERequired: true, Envelope: true, KeepOnReplay: true, TokenTTL: time.Hour, TokenAlg: "ES256", Signup: userpool.SignupClosed,
-			MatchPhone: true, PhoneRequired: true, AllowedApps: []string{"wxaaaa"},
+			MatchPhone: true, PhoneRequired: true, MFA: userpool.MFARequired, AllowedApps: []string{"wxaaaa"},
 			LoginWays: []userpool.Way{userpool.WayWeChatPhone}, SessionTokenTTL: time.Hour, SessionTokenSliding: true,
 			BindWays: []userpool.Way{userpool.WayWeChatPhone}, BindOnly: true, NoCaptcha: true,
 			SMS: userpool.Sender{Provider: userpool.ProviderTencent, Tencent: userpool.TencentSender{

@@ -21,7 +21,7 @@ const bindPhone = userpool.Phone("+8613900139000")
 func Unfinished(n int) userpool.Unfinished {
 	return userpool.Unfinished{
 		Key: Key(T0, n), PoolID: "p", Identity: userpool.Identity{AppID: "wx1", OpenID: fmt.Sprint("o1-new-", n)}, UnionID: fmt.Sprint("oU-new-", n),
-		Profile: User("p", "u").Profile, Method: "import", SourceApp: "wxapp", MayRegister: true,
+		Profile: User("p", "u").Profile, Method: "import", SourceApp: "wxapp", MayRegister: true, UserID: "u",
 		ExpiresAt: T0.Add(userpool.UnfinishedLife),
 	}
 }
