@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,34 @@ func TestCanaries(t *testing.T) {
 	c.plant("unionid", sandbox.UnionID(bridgetest.Platform, "frank"))
 	b.Admin("PATCH", "/admin/v1/pools/"+p.ID, `{"signup":"open","bindWays":null}`).Want(200)
 
+	// Codes, right and wrong, and where they go.
+	c.plant("webhook secret", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+	b.Admin("PATCH", "/admin/v1/pools/"+p.ID, `{"signup":"bind","bindWays":["smsCode","emailCode"],`+b.Outbox.Senders()+`}`).Want(200)
+	for user, to := range map[string]string{"grace": c.plant("phone", "13987654399"), "heidi": c.plant("e-mail", "planted-heidi@planted.example.net")} {
+		c.plant("openid", sandbox.OpenID(bridgetest.AppID, user))
+		c.plant("unionid", sandbox.UnionID(bridgetest.Platform, user))
+		if user == "grace" {
+			to = "+86" + to
+		}
+		state := begin(b, p, user)
+		send(b, p, state, to).Want(200)
+		refused(send(b, p, state, to), 429)
+		refused(b.Post(codePath(p)+"?phone="+to, object(state, member("way", to), member("phone", to))), 400)
+		code := b.Outbox.Last(to)
+		for _, shows := range []string{shown(b, to) + `,"phoneCode":"x"`, strings.Replace(shown(b, to), code, wrongCode(code, 1), 1), strings.Replace(shown(b, to), code, code+"x", 1)} {
+			refused(b.Post(bindPath(p), object(state, shows)), 400)
+		}
+		ticketOf(b.Post(bindPath(p), object(state, shown(b, to))))
+	}
+	b.Outbox.Answer(403)
+	refused(send(b, p, begin(b, p, "ivan"), "+86"+c.plant("phone", "13987654398")), 502)
+	b.Outbox.Answer(204)
+	c.plant("openid", sandbox.OpenID(bridgetest.AppID, "ivan"))
+	c.plant("unionid", sandbox.UnionID(bridgetest.Platform, "ivan"))
+	refused(b.Admin("POST", usersAt, object(member("email", "planted-heidi@planted.example.net"))), 409)
+	refused(b.Admin("PATCH", usersAt+"/lee", object(member("email", c.plant("bad e-mail", "planted-lee@planted")))), 400)
+	b.Admin("PATCH", "/admin/v1/pools/"+p.ID, `{"signup":"open","bindWays":null}`).Want(200)
+
 	// What WeChat does. Its session key and its words are planted as well.
 	sessionKey := c.plant("session key", "cGxhbnRlZHNlc3Npb25rZXk=")
 	errmsg := c.plant("errmsg", "planted words of WeChat")
@@ -196,6 +225,14 @@ func TestCanaries(t *testing.T) {
 	}
 	c.find(t, "the audit trail", trail)
 	c.find(t, "the log", b.Log.String())
+	for _, m := range b.Outbox.Sent() { // six digits may stand in a longer number
+		alone := regexp.MustCompile(`(^|[^0-9a-f.])` + m.Code + `($|[^0-9a-f])`)
+		for where, text := range map[string]string{"the audit trail": trail, "the log": b.Log.String(), "an answer that refuses": strings.Join(refusals, "\n"), "the store": b.Stored()} {
+			if alone.MatchString(text) {
+				t.Errorf("%s has a code", where)
+			}
+		}
+	}
 	c.find(t, "an answer that refuses", strings.Join(refusals, "\n"))
 	c.find(t, "/metrics", b.Do("GET", b.AdminURL+"/metrics", "").Want(200).Body)
 	pools := b.Admin("GET", "/admin/v1/pools", "").Want(200).Body + b.Admin("GET", "/admin/v1/pools/"+p.ID, "").Want(200).Body

@@ -120,7 +120,11 @@ func TestNewEpoch(t *testing.T) {
 	s := open(t, url)
 	seed(t, s)
 	tk := issue(t, s, "u", 1)
+	code := userpool.OneTimeCode{PoolID: "p", Purpose: userpool.PurposeBind, To: "+8613800138000", Code: "012345"}
+	check(t, s.KeepCode(ctx, code, t0))
 	pgtest.Exec(t, url, `UPDATE meta SET epoch = uuid_send(gen_random_uuid())`)
+	wantErr(t, "a code of the old epoch", s.UseCode(ctx, code, t0), userpool.ErrCodeNone)
+	wantErr(t, "a new code too soon", s.KeepCode(ctx, code, t0), userpool.ErrRateLimited)
 	wantErr(t, "a ticket of the old epoch", second(s.RedeemTicket(ctx, attempt(tk, "j"))), ticket.ErrUnknown)
 	check(t, second(s.RedeemTicket(ctx, attempt(issue(t, s, "u", 2), "j"))))
 }
