@@ -26,7 +26,8 @@ type Config struct {
 	Log    *slog.Logger
 	// WeChatTimeout bounds all calls of one sign-in together.
 	WeChatTimeout time.Duration
-	Metrics       *Metrics
+	// Metrics may be nil where nobody signs in.
+	Metrics *Metrics
 	// Senders send codes; nil means that there are none.
 	Senders Senders
 	// Limits shares what is counted with other processes; nil for none.
@@ -72,7 +73,7 @@ func New(c Config) *Service {
 		begun:     NewSharedLimiter[string](c.Limits, "begun", begunPerMinute),
 		codesFrom: NewHourlyLimiter[netip.Addr](c.Limits, "codes.address", codesPerHour),
 		codesOf:   NewSharedLimiter[string](c.Limits, "codes.pool", poolCodesPerMinute),
-		hasher:    password.NewHasher(c.Metrics.hashings.Inc), tries: newPasswordTries(c.Limits),
+		hasher:    password.NewHasher(func() { c.Metrics.hashings.Inc() }), tries: newPasswordTries(c.Limits),
 		totps: NewSharedLimiter[string](c.Limits, "totp", totpPerMinute),
 	}
 }
