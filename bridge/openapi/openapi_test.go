@@ -140,7 +140,7 @@ func TestEveryOperationBroken(t *testing.T) {
 			w.later()
 			b := w.broken(s.make(w))[i] // of a fresh call: the one before spent what it showed
 			what := s.op + " " + s.name + ": " + b.what
-			r, refused := w.send(what, b.call)
+			r, refused := w.send(what, b.call())
 			sent++
 			if refused == nil {
 				continue
@@ -161,17 +161,17 @@ func TestEveryOperationBroken(t *testing.T) {
 // programs send it so. Their descriptions say that in words.
 var anyMedia = []string{"casdoorToken", "casdoorRefresh", "casdoorIntrospect", "casdoorRevoke", "updateUser", "idaasLogin", "idaasLoginByPhone", "idaasBindByPhone", "idaasRegisterBindByPhone", "idaasBindByCode", "idaasRegisterBindByCode", "idaasSendCode", "idaasVerifyCaptcha", "idaasBindByPassword", "idaasLoginByPassword", "idaasVerifyTOTP"}
 
-// broken is a call with one mistake.
+// broken is a call with one mistake, which call makes: of all only one is.
 type broken struct {
 	what string
-	call call
+	call func() call
 }
 
 // broken returns the call with each mistake that the description tells to be
 // one, and some that are none.
 func (w *world) broken(c call) (all []broken) {
 	d := w.ops[c.op]
-	add := func(what string, c call) { all = append(all, broken{what, c}) }
+	add := func(what string, c call) { all = append(all, broken{what, func() call { return c }}) }
 	for _, name := range slices.Sorted(maps.Keys(c.path)) {
 		for _, value := range []string{"nobody", "no body", strings.Repeat("a", 65), "%00"} {
 			b := c
@@ -223,11 +223,16 @@ func (w *world) broken(c call) (all []broken) {
 	switch {
 	case content == nil:
 	case c.media == jsonBody:
+		var body map[string]any
+		if json.Unmarshal([]byte(c.body), &body) != nil {
+			return all
+		}
 		for _, p := range members(content.Schema.Value, "") {
+			if _, ok := within(body, p); !ok {
+				continue
+			}
 			for _, v := range []any{nil, true, 12, -1, 1.5, "", strings.Repeat("a", 600), "no such", []any{}, map[string]any{"a": 1}, remove} {
-				if b, ok := mutate(c, p, v); ok {
-					add(fmt.Sprintf("%s=%v", p, brief(fmt.Sprint(v))), b)
-				}
+				all = append(all, broken{fmt.Sprintf("%s=%v", p, brief(fmt.Sprint(v))), func() call { return mutate(c, p, v) }})
 			}
 		}
 	case c.media == form:
@@ -266,26 +271,31 @@ func members(s *openapi3.Schema, prefix string) (all []string) {
 	return slices.Compact(all)
 }
 
-// mutate sets a member of the call's body.
-func mutate(c call, path string, v any) (call, bool) {
+// mutate sets a member of the call's body, or removes it.
+func mutate(c call, path string, v any) call {
 	var body map[string]any
-	if json.Unmarshal([]byte(c.body), &body) != nil {
-		return c, false
+	if err := json.Unmarshal([]byte(c.body), &body); err != nil {
+		panic(err) // broken has read it
 	}
-	at, parts := body, strings.Split(path, ".")
-	for _, part := range parts[:len(parts)-1] {
-		inner, ok := at[part].(map[string]any)
-		if !ok {
-			return c, false
-		}
-		at = inner
-	}
-	last := parts[len(parts)-1]
+	at, _ := within(body, path)
+	last := path[strings.LastIndexByte(path, '.')+1:]
 	if at[last] = v; v == remove {
 		delete(at, last)
 	}
 	c.body = object(body)
-	return c, true
+	return c
+}
+
+// within returns the object in which the member of that path is or would be, and
+// whether there is one.
+func within(body map[string]any, path string) (at map[string]any, ok bool) {
+	parts := strings.Split(path, ".")
+	for _, part := range parts[:len(parts)-1] {
+		if body, ok = body[part].(map[string]any); !ok {
+			return nil, false
+		}
+	}
+	return body, true
 }
 
 // host stands in the examples for the server's address.
