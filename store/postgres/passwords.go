@@ -6,7 +6,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"app2wxapp/audit"
-	"app2wxapp/store/move"
 	"app2wxapp/store/record"
 	"app2wxapp/userpool"
 )
@@ -98,23 +97,4 @@ func (s *Store) ReplacePassword(ctx context.Context, poolID, userID string, was,
 		}
 		return s.putPassword(ctx, tx, poolID, userID, to)
 	})
-}
-
-func (s *Store) scanMovedPassword(r pgx.CollectableRow) (m move.Record, err error) {
-	var poolID, userID string
-	var sealed []byte
-	if err := r.Scan(&poolID, &userID, &sealed); err != nil {
-		return m, err
-	}
-	m.Key = string(userKey(poolID, userID))
-	m.Value, err = s.open(placePassword, []byte(m.Key), sealed)
-	return m, err
-}
-
-func (s *Store) writePasswords(ctx context.Context, tx pgx.Tx, records []move.Record) error {
-	rows := make([][]any, len(records))
-	for i, m := range records {
-		rows[i] = append(inPool(m.Key), s.sealer.Seal(nil, placePassword, []byte(m.Key), []byte(m.Value)))
-	}
-	return fill(ctx, tx, "passwords", []string{"pool_id", "user_id", "record"}, rows)
 }

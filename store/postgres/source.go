@@ -42,10 +42,10 @@ func kinds() map[move.Kind]kind {
 		move.Users: {`SELECT count(*) FROM users`, pageOfUsers, inPool, (*Store).scanMovedUser, (*Store).writeUsers},
 		move.Passwords: {`SELECT count(*) FROM passwords`,
 			`SELECT pool_id, user_id, record FROM passwords WHERE (pool_id, user_id) > ($1, $2) ORDER BY pool_id, user_id LIMIT $3`,
-			inPool, (*Store).scanMovedPassword, (*Store).writePasswords},
+			inPool, scanSecretOf(placePassword), writeSecretsOf(placePassword)},
 		move.TOTPs: {`SELECT count(*) FROM totp`,
 			`SELECT pool_id, user_id, record FROM totp WHERE (pool_id, user_id) > ($1, $2) ORDER BY pool_id, user_id LIMIT $3`,
-			inPool, (*Store).scanMovedTOTP, (*Store).writeTOTPs},
+			inPool, scanSecretOf(placeTOTP), writeSecretsOf(placeTOTP)},
 		move.Tickets: {`SELECT count(*) FROM tickets WHERE redeemed_at IS NOT NULL AND epoch = (SELECT epoch FROM meta)`,
 			pageOfRedemptions, raw, (*Store).scanRedemption, (*Store).writeRedemptions},
 		move.Revoked: {`SELECT count(*) FROM revoked`,
@@ -261,6 +261,31 @@ func (s *Store) writeRevoked(ctx context.Context, tx pgx.Tx, records []move.Reco
 		rows[i] = expiry(m.Key)
 	}
 	return fill(ctx, tx, "revoked", []string{"expires_at", "jti"}, rows)
+}
+
+// scanSecretOf and writeSecretsOf read and write a table that has one sealed
+// record of a user; it is called as the record's place is.
+func scanSecretOf(place string) func(*Store, pgx.CollectableRow) (move.Record, error) {
+	return func(s *Store, r pgx.CollectableRow) (m move.Record, err error) {
+		var poolID, userID string
+		var sealed []byte
+		if err := r.Scan(&poolID, &userID, &sealed); err != nil {
+			return m, err
+		}
+		m.Key = string(userKey(poolID, userID))
+		m.Value, err = s.open(place, []byte(m.Key), sealed)
+		return m, err
+	}
+}
+
+func writeSecretsOf(place string) func(*Store, context.Context, pgx.Tx, []move.Record) error {
+	return func(s *Store, ctx context.Context, tx pgx.Tx, records []move.Record) error {
+		rows := make([][]any, len(records))
+		for i, m := range records {
+			rows[i] = append(inPool(m.Key), s.sealer.Seal(nil, place, []byte(m.Key), []byte(m.Value)))
+		}
+		return fill(ctx, tx, place, []string{"pool_id", "user_id", "record"}, rows)
+	}
 }
 
 func (s *Store) scanMovedEvent(r pgx.CollectableRow) (m move.Record, err error) {

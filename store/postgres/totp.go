@@ -6,7 +6,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"app2wxapp/audit"
-	"app2wxapp/store/move"
 	"app2wxapp/store/record"
 	"app2wxapp/userpool"
 )
@@ -85,23 +84,4 @@ func (s *Store) UpdateTOTP(ctx context.Context, poolID, userID string, change fu
 		return s.record(ctx, tx, e)
 	})
 	return u, err
-}
-
-func (s *Store) scanMovedTOTP(r pgx.CollectableRow) (m move.Record, err error) {
-	var poolID, userID string
-	var sealed []byte
-	if err := r.Scan(&poolID, &userID, &sealed); err != nil {
-		return m, err
-	}
-	m.Key = string(userKey(poolID, userID))
-	m.Value, err = s.open(placeTOTP, []byte(m.Key), sealed)
-	return m, err
-}
-
-func (s *Store) writeTOTPs(ctx context.Context, tx pgx.Tx, records []move.Record) error {
-	rows := make([][]any, len(records))
-	for i, m := range records {
-		rows[i] = append(inPool(m.Key), s.sealer.Seal(nil, placeTOTP, []byte(m.Key), []byte(m.Value)))
-	}
-	return fill(ctx, tx, "totp", []string{"pool_id", "user_id", "record"}, rows)
 }
