@@ -46,7 +46,7 @@ func TestOverload(t *testing.T) {
 	tickets := 2*fewTickets + many + int(8000*overFor.Seconds())
 	all := p.prepare(pool, tickets, tickets/4)
 	p.start()
-	o := p.overload(pool, secret, many)
+	o := p.overload(pool, secret)
 
 	before := o.redeem(all[:fewTickets], few, 0, time.Minute)
 	t.Logf("%d connections in turn: %v", few, before)
@@ -84,6 +84,7 @@ func TestOverload(t *testing.T) {
 // overload is connections that redeem. It asks as little of the processor as it
 // can, which the server needs.
 type overload struct {
+	p          *program
 	head, tail string // of a request, around the ticket
 	lanes      []*lane
 }
@@ -117,14 +118,9 @@ func (o *outcome) add(more outcome) {
 	o.redeemed = append(o.redeemed, more.redeemed...)
 }
 
-// overload opens so many connections.
-func (p *program) overload(pool, secret string, connections int) *overload {
-	o := &overload{tail: fmt.Sprintf(`","secret":%q}`, secret)}
+func (p *program) overload(pool, secret string) *overload {
+	o := &overload{p: p, tail: fmt.Sprintf(`","secret":%q}`, secret)}
 	o.head = fmt.Sprintf("POST /oauth/app2wxapp/auth/%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %%d\r\n\r\n{\"ticket\":\"", pool)
-	for range connections {
-		c := p.dial(p.public)
-		o.lanes = append(o.lanes, &lane{conn: c, in: bufio.NewReader(c)})
-	}
 	return o
 }
 
@@ -135,6 +131,10 @@ func (o *overload) redeem(tickets []string, connections int, rate float64, d tim
 	var all outcome
 	if len(tickets) == 0 {
 		return all
+	}
+	for len(o.lanes) < connections { // not before: the server closes who says nothing for 5 s
+		c := o.p.dial(o.p.public)
+		o.lanes = append(o.lanes, &lane{conn: c, in: bufio.NewReader(c)})
 	}
 	head := fmt.Sprintf(o.head, len(`{"ticket":"`)+len(tickets[0])+len(o.tail))
 	var next atomic.Int64
