@@ -70,7 +70,7 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 				}
 				return
 			}
-			if undone(err) {
+			if s.undone(err) {
 				break
 			}
 			// Perhaps it was carried out. The look waits for a statement that is
@@ -106,16 +106,17 @@ WITH asked AS (
     SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::text[],
                          $7::timestamptz[], $8::timestamptz[], $9::bytea[]) WITH ORDINALITY
         AS q(key, pool_id, challenge, idempotency, attempt, jti, token_ends_at, now, addr, n)
-), found AS MATERIALIZED (
-    SELECT DISTINCT ON (q.pool_id COLLATE "C", t.user_id) q.*, t.user_id
+), found AS (
+    SELECT DISTINCT ON (t.pool_id, t.user_id) q.*, t.user_id
     FROM asked q CROSS JOIN LATERAL (
-        SELECT t.user_id FROM tickets t
+        SELECT t.pool_id, t.user_id FROM tickets t
         WHERE t.key = q.key AND t.pool_id = q.pool_id AND t.epoch = (SELECT epoch FROM meta)
           AND t.challenge = q.challenge AND t.redeemed_at IS NULL AND t.expires_at > q.now
         OFFSET 0
     ) t
-    ORDER BY q.pool_id COLLATE "C", t.user_id, q.key
-), held AS MATERIALIZED (
+    ORDER BY t.pool_id, t.user_id, q.key
+    OFFSET 0
+), held AS (
     SELECT f.*, a.logins + 1 AS login, a.not_before, a.void_to, u.record
     FROM found f
     CROSS JOIN LATERAL (
@@ -140,12 +141,10 @@ WITH asked AS (
 ), counted AS (
     UPDATE access a
     SET logins = w.login, last_login = w.now, last_addr = w.addr,
-        live_no = array_remove(a.live_no, w.no),
-        live_until = CASE WHEN w.no = ANY (a.live_no)
-            THEN a.live_until[:array_position(a.live_no, w.no) - 1] || a.live_until[array_position(a.live_no, w.no) + 1:]
-            ELSE a.live_until END
+        live_no = array_replace(a.live_no, w.no, 0)
     FROM won w
     WHERE a.pool_id = w.pool_id AND a.user_id = w.user_id
+    RETURNING 1
 )
 SELECT n, user_id, app_id, source_app, expires_at, login, not_before, record FROM won`
 
@@ -351,6 +350,7 @@ WITH marked AS (
     RETURNING token_ends_at, jti
 ), denied AS (
     INSERT INTO revoked (expires_at, jti) SELECT token_ends_at, jti FROM marked ON CONFLICT DO NOTHING
+    RETURNING 1
 )
 SELECT 1 FROM marked`
 
