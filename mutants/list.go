@@ -16,13 +16,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "gate: no mark", file: "store/bolt/tickets.go",
-		old: "\t\tif err := t.putTicket(r); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tif !listed {",
-		new: "\t\tif !listed {", packages: theStore,
+		old: "\t\tif err := t.putTicket(r); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn t.markClock(attempt.Now)\n\t})\n\tswitch {",
+		new: "\t\treturn t.markClock(attempt.Now)\n\t})\n\tswitch {", packages: theStore,
 	},
 	{
 		name: "gate: mark in a second transaction", file: "store/bolt/tickets.go",
-		old: "\t\tif err := t.putTicket(r); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tif !listed { // the clock stepped back: it had looked expired\n\t\t\tif err := t.putAccess(r.PoolID, r.UserID, a); err != nil {\n\t\t\t\treturn err\n\t\t\t}\n\t\t}\n\t\treturn t.markClock(attempt.Now)\n\t})\n",
-		new: "\t\tif !listed {\n\t\t\tif err := t.putAccess(r.PoolID, r.UserID, a); err != nil {\n\t\t\t\treturn err\n\t\t\t}\n\t\t}\n\t\treturn t.markClock(attempt.Now)\n\t})\n\tif err == nil && !repeated {\n\t\terr = s.update(func(t *tx) error { return t.putTicket(r) })\n\t}\n", packages: theStore,
+		old: "\t\tif err := t.putTicket(r); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn t.markClock(attempt.Now)\n\t})\n\tswitch {",
+		new: "\t\treturn t.markClock(attempt.Now)\n\t})\n\tif err == nil && !repeated {\n\t\terr = s.update(func(t *tx) error { return t.putTicket(r) })\n\t}\n\tswitch {", packages: theStore,
 	},
 	{
 		name: "life: > for >= at ExpiresAt", file: "store/bolt/tickets.go",

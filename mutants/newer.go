@@ -4,6 +4,7 @@ var (
 	theOAuth   = []string{"./bridge/oauth"}
 	theCasdoor = []string{"./bridge/casdoor"}
 	theCaptcha = []string{"./captcha"}
+	thePG      = []string{"./store/postgres"}
 )
 
 // newer are the defects of what came after the ticket.
@@ -87,6 +88,26 @@ var newer = []mutant{
 	{
 		name: "codes: a code is used twice", file: "userpool/sentcode.go",
 		old: "c.Used = true", new: "c.Used = len(shown) == 0", packages: theStore,
+	},
+	{
+		name: "postgres: a ticket need not be listed as live", file: "store/postgres/redeem.go",
+		old: " AND f.no = ANY (a.live_no)\n", new: "\n", packages: thePG,
+	},
+	{
+		name: "postgres: a ticket from before the user was signed out", file: "store/postgres/redeem.go",
+		old: " AND (a.not_before IS NULL OR f.issued_at > a.not_before)", new: "", packages: thePG,
+	},
+	{
+		name: "postgres: a blocked user redeems", file: "store/postgres/redeem.go",
+		old: "AND NOT a.blocked AND (", new: "AND (", packages: thePG,
+	},
+	{
+		name: "postgres: the pool is ignored", file: "store/postgres/redeem.go",
+		old: "t.key = q.key AND t.pool_id = ($2::text[])[q.n] AND t.epoch", new: "t.key = q.key AND t.epoch", packages: thePG,
+	},
+	{
+		name: "postgres: counted without a mark", file: "store/postgres/redeem.go",
+		old: "1 / ((SELECT count(*) FROM marked) = (SELECT count(*) FROM counted))::int", new: "1", packages: thePG,
 	},
 	{
 		name: "session: > for >= at its end", file: "token/session.go",

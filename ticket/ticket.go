@@ -137,7 +137,8 @@ type Store interface {
 	// It refuses, and changes nothing, in this order: with ErrUnknown (also
 	// another pool's ticket and one issued before a restore), ErrVerifier
 	// (r.Challenge is not the ticket's), ErrRedeemed as below, ErrExpired from
-	// ExpiresAt on, userpool.ErrBlocked, and ErrVoid.
+	// ExpiresAt on, userpool.ErrBlocked, and ErrVoid. A ticket that had ended by
+	// the clock that issued the user's next one has ended by every clock.
 	//
 	// A ticket that is redeemed already gives ErrRedeemed, with Ticket and JTI
 	// of the first success, and revokes that token and ends the session of that

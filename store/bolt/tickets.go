@@ -181,7 +181,9 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if err != nil {
 			return err
 		}
-		listed := a.drop(r.Key)
+		if !a.drop(r.Key) && !repeated && !r.void {
+			return ticket.ErrExpired // it had ended when the user's next one was issued: the clock stepped back
+		}
 		if err = t.countLogins(&a); err != nil {
 			return err
 		}
@@ -196,11 +198,6 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		}
 		if err := t.putTicket(r); err != nil {
 			return err
-		}
-		if !listed { // the clock stepped back: it had looked expired
-			if err := t.putAccess(r.PoolID, r.UserID, a); err != nil {
-				return err
-			}
 		}
 		return t.markClock(attempt.Now)
 	})

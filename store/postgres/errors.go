@@ -64,6 +64,7 @@ const (
 	serializationFailure       = "40001"
 	deadlockDetected           = "40P01"
 	uniqueViolation            = "23505"
+	divisionByZero             = "22012"
 )
 
 // collided tells whether the statement lost against others that ran at the same

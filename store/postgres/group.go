@@ -10,14 +10,15 @@ import (
 )
 
 // Group commit. Calls that wait at the same moment share one statement, each
-// with a result of its own. There is no timer: who comes while fewer than
-// flights statements are under way is sent at once, alone if nobody else waits;
-// who comes later waits for the next to return, together with all who do.
-//
-// Two statements at a time carry more than four: fewer, fuller ones cost the
-// server less.
+// with a result of its own. One statement is under way at a time, since fewer,
+// fuller ones cost the server less: who comes while none is is sent at once,
+// alone if nobody else waits; who comes later waits for it to return, together
+// with all who do. Only when somebody has waited for overdue is a second one sent
+// beside it: the first hangs on a lock, perhaps, and is not to hold up those who
+// do not want what it wants.
 const (
 	flights    = 2
+	overdue    = 20 * time.Millisecond
 	maxFlight  = 256
 	maxWaiting = 8192
 )
@@ -49,7 +50,8 @@ type group[Q, A any] struct {
 
 	mu      sync.Mutex
 	waiting []*call[Q, A]
-	flying  int
+	flying  int         // statements under way
+	late    *time.Timer // until a call that waits is overdue; nil if none can be
 	closed  bool
 	idle    sync.WaitGroup
 }
@@ -70,15 +72,9 @@ func (g *group[Q, A]) do(ctx context.Context, ask Q) (answer A, err error) {
 		return answer, err
 	}
 	g.waiting = append(g.waiting, c)
-	if g.flying < g.flights() {
-		g.flying++
-		g.idle.Add(1)
-		first := g.take()
-		g.mu.Unlock()
-		g.fly(first)
-	} else {
-		g.mu.Unlock()
-	}
+	first := g.launch(false)
+	g.mu.Unlock()
+	g.fly(first)
 	select {
 	case <-c.done:
 		return c.answer, c.err
@@ -90,13 +86,6 @@ func (g *group[Q, A]) do(ctx context.Context, ask Q) (answer A, err error) {
 	}
 }
 
-func (g *group[Q, A]) flights() int {
-	if g.alone {
-		return maxConns
-	}
-	return flights
-}
-
 func (g *group[Q, A]) maxFlight() int {
 	if g.alone {
 		return 1
@@ -104,35 +93,73 @@ func (g *group[Q, A]) maxFlight() int {
 	return maxFlight
 }
 
-// fly sends the calls in the caller's own time, and those who wait afterwards
-// in another's.
+// fly sends the calls, if any, in the caller's own time, and those who wait
+// afterwards in another's.
 func (g *group[Q, A]) fly(calls []*call[Q, A]) {
-	g.land(calls)
-	g.mu.Lock()
-	next := g.take()
-	g.mu.Unlock()
-	if next == nil {
+	if calls == nil {
 		return
 	}
-	go func() {
-		for next != nil {
-			g.land(next)
-			g.mu.Lock()
-			next = g.take()
-			g.mu.Unlock()
-		}
-	}()
+	if next := g.land(calls); next != nil {
+		go func() {
+			for next != nil {
+				next = g.land(next)
+			}
+		}()
+	}
 }
 
-func (g *group[Q, A]) land(calls []*call[Q, A]) {
+// land answers the calls and returns those who go next.
+func (g *group[Q, A]) land(calls []*call[Q, A]) (next []*call[Q, A]) {
 	g.send(calls)
 	for _, c := range calls {
 		close(c.done)
 	}
+	defer g.idle.Done() // after who goes next has been counted
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.flying--
+	return g.launch(false)
 }
 
-// take returns those who go next, nil if nobody waits: then the flight is over.
-// It is called with mu held.
+// launch returns those whose statement is to be sent now, nil if nobody waits or
+// they are to wait on. It is called with mu held.
+func (g *group[Q, A]) launch(late bool) (next []*call[Q, A]) {
+	if g.mayFly(late) {
+		next = g.take()
+	}
+	if next != nil {
+		g.flying++
+		g.idle.Add(1)
+		if g.late != nil {
+			g.late.Stop()
+			g.late = nil
+		}
+	}
+	if g.late == nil && len(g.waiting) > 0 && g.flying < flights {
+		g.late = time.AfterFunc(overdue, g.hurry)
+	}
+	return next
+}
+
+// mayFly tells whether a statement may be sent beside those under way.
+func (g *group[Q, A]) mayFly(late bool) bool {
+	if g.alone {
+		return g.flying < maxConns
+	}
+	return g.flying == 0 || late && g.flying < flights
+}
+
+// hurry sends those who have waited for too long.
+func (g *group[Q, A]) hurry() {
+	g.mu.Lock()
+	g.late = nil
+	next := g.launch(true)
+	g.mu.Unlock()
+	g.fly(next)
+}
+
+// take returns those of the waiting who share the next statement, nil if nobody
+// waits. It is called with mu held.
 func (g *group[Q, A]) take() []*call[Q, A] {
 	var next, later []*call[Q, A]
 	keys := map[string]bool{}
@@ -152,10 +179,6 @@ func (g *group[Q, A]) take() []*call[Q, A] {
 		}
 	}
 	g.waiting = later
-	if next == nil {
-		g.flying--
-		g.idle.Done()
-	}
 	return next
 }
 

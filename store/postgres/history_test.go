@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"app2wxapp/audit"
 	"app2wxapp/store/postgres/pgtest"
 	"app2wxapp/store/storetest"
@@ -183,5 +185,77 @@ func TestOneUsersTickets(t *testing.T) {
 		if _, ok := counts.Load(i + 1); !ok {
 			t.Errorf("no redemption was login %d", i+1)
 		}
+	}
+}
+
+// What is counted is marked: a ticket that its user's row lists and that cannot
+// be marked is no login, and leaves those of others alone.
+func TestUnmarkedIsNotCounted(t *testing.T) {
+	url := pgtest.New(t)
+	s := open(t, url)
+	seed(t, s)
+	check(t, s.CreateUser(ctx, userpool.User{PoolID: "p", ID: "v", SignedUp: t0, UpdatedAt: t0}))
+	pgtest.Exec(t, url, `CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
+	pgtest.Exec(t, url, `CREATE TRIGGER keep BEFORE UPDATE ON tickets FOR EACH ROW WHEN (OLD.user_id = 'u') EXECUTE FUNCTION keep()`)
+	issued := []ticket.Ticket{issue(t, s, "u", 0)}
+	for i := range ticket.MaxLive {
+		issued = append(issued, issue(t, s, "v", 1+i))
+	}
+	together(len(issued), func(i int) {
+		var want error
+		if i == 0 {
+			want = userpool.ErrUnavailable
+		}
+		wantErr(t, "the ticket of "+issued[i].UserID, second(s.RedeemTicket(ctx, attempt(issued[i], name(i)))), want)
+	})
+	logins := func(user string) uint64 {
+		u, err := s.User(ctx, "p", user)
+		check(t, err)
+		return u.Logins.Count
+	}
+	if got := logins("u"); got != 0 {
+		t.Errorf("a ticket that was not marked counts %d logins", got)
+	}
+	if got := logins("v"); got != ticket.MaxLive {
+		t.Errorf("the other user has %d logins, want %d", got, ticket.MaxLive)
+	}
+	pgtest.Exec(t, url, `DROP TRIGGER keep ON tickets`)
+	check(t, second(s.RedeemTicket(ctx, attempt(issued[0], "j"))))
+}
+
+// Whoever is blocked, or signed out, while the redeeming statement waits for
+// their row does not come in.
+func TestRefusedWhileWaiting(t *testing.T) {
+	for _, row := range []struct {
+		what, change string
+		want         error
+	}{
+		{"blocked", `blocked = true`, userpool.ErrBlocked},
+		{"signed out", `not_before = '2100-01-01'`, ticket.ErrVoid},
+		{"five younger tickets", `tickets = 6, void_to = 1, live_no = '{2,3,4,5,6}', live_until = array_fill(live_until[1], '{5}')`, ticket.ErrVoid},
+		{"redeemed", `logins = logins + 1, live_no = '{}', live_until = '{}'`, ticket.ErrExpired},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			url := pgtest.New(t)
+			s := open(t, url)
+			seed(t, s)
+			tk := issue(t, s, "u", 1)
+			conn, err := pgx.Connect(ctx, url)
+			check(t, err)
+			defer func() { check(t, conn.Close(ctx)) }()
+			tx, err := conn.Begin(ctx)
+			check(t, err)
+			check(t, second(tx.Exec(ctx, `UPDATE access SET `+row.change)))
+			got := make(chan error)
+			go func() { got <- second(s.RedeemTicket(ctx, attempt(tk, "j"))) }()
+			eventually(t, "the redemption waits", func() bool {
+				var waits bool
+				check(t, conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
+					AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database()))`).Scan(&waits))
+				return waits
+			})
+			check(t, tx.Commit(ctx))
+			wantErr(t, row.what, <-got, row.want)
+		})
 	}
 }

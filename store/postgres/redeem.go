@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -89,64 +90,68 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 	}
 }
 
-// gate is the one place where a ticket is redeemed. It locks the users who may
-// come in, marks the tickets as they are then, and counts: all or nothing of
-// each attempt, and the attempts each for itself. Of several tickets of one user
-// it takes one; the others go again.
+// gate is the one place where a ticket is redeemed. The user's row of access lists
+// the numbers of the tickets that can be redeemed, and whoever redeems one takes
+// its number off (0 takes its place, beside its end, until the user's next ticket
+// is issued) and counts the login by one change of that row. Of all who try
+// at once the first makes it; the others wait for the row, and then it is looked
+// at as it is now (read committed), where the number is missing. What they read
+// before, of the ticket itself, may be old: it only tells whose it is. Whoever
+// blocks a user, signs one out or voids tickets changes the same row.
 //
-// Whatever changes a ticket holds its user's row of access, so that nobody else
-// is at these tickets; one that was changed while this statement waited for the
-// lock is looked at once more by the UPDATE (read committed).
+// The tickets are marked after that. Nobody else can be at them, so as many are
+// marked as were counted; if not, a record is damaged, the division fails, and
+// nothing of the statement holds.
 //
-// The joins are lateral, and cannot be turned round: each table is entered by
+// Rows of access are locked in their order, lest two statements wait for each
+// other, and of several tickets of one user one is redeemed, any: the others go
+// again. Joins that are lateral cannot be turned round: each table is entered by
 // its key. Left to its statistics, the planner reads all tickets first, as most
 // are redeemed and it expects none that is not.
+//
+// What belongs to an attempt is taken from the parameters by its place where it
+// is needed: rows that carry it through all steps cost more.
 const gate = `
-WITH asked AS (
-    SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::text[],
-                         $7::timestamptz[], $8::timestamptz[], $9::bytea[]) WITH ORDINALITY
-        AS q(key, pool_id, challenge, idempotency, attempt, jti, token_ends_at, now, addr, n)
-), found AS (
-    SELECT DISTINCT ON (t.pool_id, t.user_id) q.*, t.user_id
-    FROM asked q CROSS JOIN LATERAL (
-        SELECT t.pool_id, t.user_id FROM tickets t
-        WHERE t.key = q.key AND t.pool_id = q.pool_id AND t.epoch = (SELECT epoch FROM meta)
-          AND t.challenge = q.challenge AND t.redeemed_at IS NULL AND t.expires_at > q.now
+WITH found AS (
+    SELECT DISTINCT ON (t.pool_id, t.user_id)
+           q.n, q.key, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at, u.record
+    FROM unnest($1::bytea[]) WITH ORDINALITY AS q(key, n)
+    CROSS JOIN LATERAL (
+        SELECT t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at FROM tickets t
+        WHERE t.key = q.key AND t.pool_id = ($2::text[])[q.n] AND t.epoch = (SELECT epoch FROM meta)
+          AND t.challenge = ($3::text[])[q.n] AND t.redeemed_at IS NULL AND t.expires_at > ($8::timestamptz[])[q.n]
         OFFSET 0
     ) t
-    ORDER BY t.pool_id, t.user_id, q.key
-    OFFSET 0
-), held AS (
-    SELECT f.*, a.logins + 1 AS login, a.not_before, a.void_to, u.record
-    FROM found f
     CROSS JOIN LATERAL (
-        SELECT a.logins, a.not_before, a.void_to FROM access a
-        WHERE a.pool_id = f.pool_id AND a.user_id = f.user_id AND NOT a.blocked
-        FOR UPDATE
-    ) a
-    CROSS JOIN LATERAL (
-        SELECT u.record FROM users u WHERE u.pool_id = f.pool_id AND u.id = f.user_id OFFSET 0
+        SELECT u.record FROM users u WHERE u.pool_id = ($2::text[])[q.n] AND u.id = t.user_id OFFSET 0
     ) u
-), won AS (
-    UPDATE tickets t
-    SET redeemed_at = h.now, attempt = h.attempt, login = h.login, jti = h.jti, token_ends_at = h.token_ends_at,
-        idempotency = h.idempotency,
-        answer = CASE WHEN h.idempotency IS NOT NULL THEN h.record END,
-        answer_addr = CASE WHEN h.idempotency IS NOT NULL THEN h.addr END
-    FROM held h
-    WHERE t.key = h.key AND t.redeemed_at IS NULL
-      AND t.no > h.void_to AND (h.not_before IS NULL OR t.issued_at > h.not_before)
-    RETURNING h.n, h.pool_id, h.user_id, h.now, h.addr, h.login, h.not_before, h.record,
-              t.no, t.app_id, t.source_app, t.expires_at
+    ORDER BY t.pool_id, t.user_id
+    OFFSET 0
 ), counted AS (
     UPDATE access a
-    SET logins = w.login, last_login = w.now, last_addr = w.addr,
-        live_no = array_replace(a.live_no, w.no, 0)
-    FROM won w
-    WHERE a.pool_id = w.pool_id AND a.user_id = w.user_id
+    SET logins = a.logins + 1, last_login = ($8::timestamptz[])[f.n], last_addr = ($9::bytea[])[f.n],
+        live_no = array_replace(a.live_no, f.no, 0)
+    FROM found f
+    WHERE a.pool_id = f.pool_id AND a.user_id = f.user_id AND f.no = ANY (a.live_no)
+      AND NOT a.blocked AND (a.not_before IS NULL OR f.issued_at > a.not_before)
+    RETURNING f.n, f.key, f.user_id, f.app_id, f.source_app, f.expires_at, a.logins, a.not_before, f.record
+), marked AS (
+    UPDATE tickets t
+    SET redeemed_at = ($8::timestamptz[])[c.n], attempt = ($5::bytea[])[c.n], login = c.logins,
+        jti = ($6::text[])[c.n], token_ends_at = ($7::timestamptz[])[c.n], idempotency = ($4::bytea[])[c.n],
+        answer = CASE WHEN ($4::bytea[])[c.n] IS NOT NULL THEN c.record END,
+        answer_addr = CASE WHEN ($4::bytea[])[c.n] IS NOT NULL THEN ($9::bytea[])[c.n] END
+    FROM counted c
+    WHERE t.key = c.key AND t.redeemed_at IS NULL
     RETURNING 1
 )
-SELECT n, user_id, app_id, source_app, expires_at, login, not_before, record FROM won`
+SELECT n, user_id, app_id, source_app, expires_at, logins, not_before, record,
+       (1 / ((SELECT count(*) FROM marked) = (SELECT count(*) FROM counted))::int)::int
+FROM counted`
+
+// errUnmarked is of a ticket that its user's row lists and that was not there, or
+// was redeemed, when it was to be marked.
+var errUnmarked = errors.New("a ticket that is listed as live cannot be marked")
 
 // gate redeems what can be redeemed and answers those calls. It returns the
 // others, and all of them with an error.
@@ -163,6 +168,9 @@ func (s *Store) gate(ctx context.Context, calls []*call[redemption, outcome]) (o
 		ends[i], now[i], addr[i] = r.TokenExpiresAt, r.Now, s.sealAddr(r.PoolID, r.Addr)
 	}
 	won, err := write(ctx, s, "redeem", gate, []any{key, pool, challenge, idempotency, attempt, jti, ends, now, addr}, scanGain)
+	if sqlState(err) == divisionByZero {
+		err = corrupt("tickets", fmt.Errorf("%w: %w", errUnmarked, err))
+	}
 	if err != nil {
 		return calls, err
 	}
@@ -191,7 +199,7 @@ type gain struct {
 }
 
 func scanGain(r pgx.CollectableRow) (g gain, err error) {
-	err = r.Scan(&g.n, &g.userID, &g.appID, &g.sourceApp, &g.expiresAt, &g.login, &g.notBefore, &g.record)
+	err = r.Scan(&g.n, &g.userID, &g.appID, &g.sourceApp, &g.expiresAt, &g.login, &g.notBefore, &g.record, nil)
 	return g, err
 }
 
@@ -210,7 +218,8 @@ const (
 	lookAtTickets = `
 SELECT t.key, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.challenge, t.expires_at,
        t.epoch = (SELECT epoch FROM meta), t.redeemed_at, t.attempt, t.login, t.jti, t.token_ends_at, t.idempotency,
-       t.answer, t.answer_addr, t.revoked, u.record, a.blocked, a.not_before, a.void_to
+       t.answer, t.answer_addr, t.revoked, u.record, a.blocked, a.not_before, a.void_to,
+       t.no = ANY (a.live_no)
 FROM tickets t
 LEFT JOIN users u ON u.pool_id = t.pool_id AND u.id = t.user_id
 LEFT JOIN access a ON a.pool_id = t.pool_id AND a.user_id = t.user_id
@@ -237,13 +246,14 @@ type ticketRow struct {
 	blocked     *bool
 	notBefore   *time.Time
 	voidTo      *int64
+	live        *bool // listed as that in its user's row
 }
 
 func scanTicket(r pgx.CollectableRow) (t ticketRow, err error) {
 	var key []byte
 	err = r.Scan(&key, &t.PoolID, &t.UserID, &t.no, &t.AppID, &t.SourceApp, &t.Challenge, &t.ExpiresAt,
 		&t.current, &t.redeemedAt, &t.attempt, &t.login, &t.jti, &t.tokenEnd, &t.idempotency,
-		&t.answer, &t.answerAddr, &t.revoked, &t.record, &t.blocked, &t.notBefore, &t.voidTo)
+		&t.answer, &t.answerAddr, &t.revoked, &t.record, &t.blocked, &t.notBefore, &t.voidTo, &t.live)
 	if err == nil && (len(key) != len(t.Key) || t.redeemedAt != nil && (t.login == nil || t.jti == nil || t.tokenEnd == nil)) {
 		err = corrupt("tickets", errors.New("a part of the row is missing"))
 	}
@@ -312,8 +322,11 @@ func (s *Store) judge(t ticketRow, r redemption) (out outcome, err error) {
 		return out, ticket.ErrRedeemed
 	case expired:
 		return out, ticket.ErrExpired
-	case t.blocked == nil || t.voidTo == nil || t.record == nil:
+	case t.blocked == nil || t.voidTo == nil || t.live == nil || t.record == nil:
 		return out, corrupt("tickets", errNoUser)
+	case !redeemed && !*t.live && t.no > *t.voidTo:
+		// It had ended by the clock that issued the user's next one.
+		return out, ticket.ErrExpired
 	case *t.blocked:
 		return out, userpool.ErrBlocked
 	case t.no <= *t.voidTo && !redeemed, !t.Key.IssuedAt().After(utc(t.notBefore)):

@@ -55,6 +55,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"RedeemRefusals", testRedeemRefusals},
 		{"RedeemOrderOfRefusals", testRedeemOrder},
 		{"RedeemBoundary", testRedeemBoundary},
+		{"EndedByAnotherClock", testEndedByAnotherClock},
 		{"RedeemRace", testRedeemRace},
 		{"RedeemManyRaces", testRedeemManyRaces},
 		{"Replay", testReplay},

@@ -72,6 +72,7 @@ func testRedeem(t *testing.T, s store.Store) {
 // A refused caller must not use a ticket up.
 func testRedeemRefusals(t *testing.T, s store.Store) {
 	seeded(t, s)
+	check(t, s.CreateUser(ctx, User("q", "u")))
 	plain := issue(t, s, T0, 1)
 	bound := ticket.Ticket{Key: Key(T0, 2), PoolID: "p", UserID: "u", Challenge: "challenge-a", ExpiresAt: T0.Add(120 * time.Second)}
 	check(t, s.CreateTicket(ctx, bound, T0))
@@ -138,6 +139,28 @@ func testRedeemBoundary(t *testing.T, s store.Store) {
 	wantErr(t, "at ExpiresAt", err, ticket.ErrExpired)
 	_, err = s.RedeemTicket(ctx, attempt(tk, tk.ExpiresAt.Add(-time.Millisecond), "j"))
 	wantErr(t, "a millisecond earlier", err, nil)
+}
+
+// Once a ticket has been seen to be over it is over, also for a clock that is
+// behind: whoever issued the next one may have counted on it.
+func testEndedByAnotherClock(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	next := issue(t, s, tk.ExpiresAt, 2)
+	behind := tk.ExpiresAt.Add(-time.Millisecond)
+	_, err := s.RedeemTicket(ctx, attempt(tk, behind, "j1"))
+	wantErr(t, "one that has ended by another clock", err, ticket.ErrExpired)
+	r := attempt(tk, behind, "j1")
+	r.Challenge = "x"
+	_, err = s.RedeemTicket(ctx, r)
+	wantErr(t, "the same, wrong verifier", err, ticket.ErrVerifier)
+	check(t, second(s.RedeemTicket(ctx, attempt(next, behind, "j2"))))
+	if n := must[userpool.User](t)(s.User(ctx, "p", "u")).Logins.Count; n != 1 {
+		t.Errorf("logins: %d, want 1", n)
+	}
+	check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error { u.Blocked = true; return nil }))))
+	_, err = s.RedeemTicket(ctx, attempt(tk, behind, "j1"))
+	wantErr(t, "the same, blocked", err, ticket.ErrExpired)
 }
 
 func testRedeemRace(t *testing.T, s store.Store) {
