@@ -105,7 +105,8 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 //
 // Rows of access are locked in their order, lest two statements wait for each
 // other, and of several tickets of one user one is redeemed, any: the others go
-// again. Joins that are lateral cannot be turned round: each table is entered by
+// again (a row is not left to be changed twice, which servers take differently).
+// Joins that are lateral cannot be turned round: each table is entered by
 // its key. Left to its statistics, the planner reads all tickets first, as most
 // are redeemed and it expects none that is not.
 //

@@ -19,6 +19,7 @@ func TestUndone(t *testing.T) {
 		{&pgconn.PgError{SeverityUnlocalized: "ERROR", Code: statementCompletionUnknown}, false, false},
 		{&pgconn.PgError{SeverityUnlocalized: "ERROR", Code: serializationFailure}, true, true},
 		{&pgconn.PgError{SeverityUnlocalized: "ERROR", Code: uniqueViolation}, true, true},
+		{corrupt("tickets", &pgconn.PgError{SeverityUnlocalized: "ERROR", Code: divisionByZero}), true, true},
 		{&pgconn.PgError{SeverityUnlocalized: "ERROR", Code: "XX000"}, true, false},
 		{&pgconn.PgError{SeverityUnlocalized: "ERROR", Code: "57014"}, true, false},
 	} {
