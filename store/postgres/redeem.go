@@ -113,7 +113,7 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 // What belongs to an attempt is taken from the parameters by its place where it
 // is needed: rows that carry it through all steps cost more.
 const gate = `
-WITH found AS (
+WITH found AS MATERIALIZED (
     SELECT DISTINCT ON (t.pool_id, t.user_id)
            q.n, q.key, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at, u.record
     FROM unnest($1::bytea[]) WITH ORDINALITY AS q(key, n)
@@ -127,7 +127,6 @@ WITH found AS (
         SELECT u.record FROM users u WHERE u.pool_id = ($2::text[])[q.n] AND u.id = t.user_id OFFSET 0
     ) u
     ORDER BY t.pool_id, t.user_id
-    OFFSET 0
 ), counted AS (
     UPDATE access a
     SET logins = a.logins + 1, last_login = ($8::timestamptz[])[f.n], last_addr = ($9::bytea[])[f.n],
