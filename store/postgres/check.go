@@ -35,7 +35,11 @@ SELECT current_setting('fsync', true), current_setting('full_page_writes', true)
 
 // checkServer refuses a connection whose server may forget what it says, or
 // cannot write. It is asked of each: behind a name may be another server now.
+// Elsewhere such settings do not exist, or mean nothing.
 func (s *Store) checkServer(ctx context.Context, c *pgx.Conn) error {
+	if !s.postgres {
+		return nil
+	}
 	values, standby := make([]*string, len(safe)), false
 	if err := c.QueryRow(ctx, checkServer).Scan(&values[0], &values[1], &values[2], &values[3], &standby); err != nil {
 		return err
@@ -63,7 +67,9 @@ SELECT current_setting('data_checksums', true) = 'off',
 // know.
 func (s *Store) warn(ctx context.Context, c *pgxpool.Config) error {
 	var noChecksums, async, unlogged *bool
-	if err := s.pool.QueryRow(ctx, checkDatabase).Scan(&noChecksums, &async, &unlogged); err != nil {
+	if !s.postgres {
+		s.log.Warn("store: the server is not PostgreSQL itself: app2wxapp is written for CockroachDB and YugabyteDB, too, and was not tested on them")
+	} else if err := s.pool.QueryRow(ctx, checkDatabase).Scan(&noChecksums, &async, &unlogged); err != nil {
 		return err
 	}
 	yes := func(b *bool) bool { return b != nil && *b }

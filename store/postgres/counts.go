@@ -54,6 +54,7 @@ WITH told AS (
     INSERT INTO counted (process, no, counts)
     SELECT $1::bytea, no, counts FROM unnest($2::bigint[], $3::bytea[]) AS q(no, counts)
     ON CONFLICT DO NOTHING
+    RETURNING no
 )
 SELECT c.process, c.no, extract(epoch FROM clock_timestamp() - c.at)::float8, c.counts
 FROM counted c LEFT JOIN unnest($4::bytea[], $5::bigint[]) AS h(process, no) ON h.process = c.process

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"app2wxapp/audit"
@@ -79,12 +78,7 @@ func connect(ctx context.Context, c Config) (*Store, error) {
 	if !o.pooler {
 		pc.ConnConfig.RuntimeParams["application_name"] = apart
 	}
-	pc.AfterConnect = s.checkServer
-	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
-		return nil, err
-	}
-	if err := s.pool.Ping(ctx); err != nil {
-		s.pool.Close()
+	if err := s.dial(ctx, ctx, pc); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", name(pc), err)
 	}
 	return s, nil
@@ -131,8 +125,13 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 const leaveTime = 2 * time.Second
 
 // alone refuses while a server is connected. Of others it warns: servers go by
-// other names behind a pooler, and monitors are no harm.
+// other names behind a pooler, and monitors are no harm. Elsewhere nobody sees
+// who is connected to the other nodes.
 func (s *Store) alone(ctx context.Context) error {
+	if !s.postgres {
+		s.log.Warn("this server does not tell who else is connected; make sure that no server of app2wxapp is")
+		return nil
+	}
 	var servers, strangers int
 	for end := time.Now().Add(leaveTime); ; time.Sleep(50 * time.Millisecond) {
 		if err := s.pool.QueryRow(ctx, others).Scan(&servers, &strangers); err != nil {
@@ -174,11 +173,11 @@ func OpenDestination(ctx context.Context, c Config) (_ *Destination, err error) 
 	if err := s.alone(ctx); err != nil {
 		return nil, err
 	}
-	pc, o, err := parse(c.URL)
+	pc, _, err := parse(c.URL)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, pc, o); err != nil {
+	if err := s.migrate(ctx, pc); err != nil {
 		return nil, err
 	}
 	if err := s.unlock(ctx, c.Key); err != nil {
@@ -196,9 +195,14 @@ type moving struct {
 
 func (m moving) at() move.Place { return move.Place{Kind: m.Kind, After: string(m.After)} }
 
-// update runs do in a transaction that may take its time.
+// update runs do in a transaction that may take its time. Elsewhere it is
+// serializable: CockroachDB changes tables in no other.
 func (d *Destination) update(ctx context.Context, do func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, d.s.pool, func(tx pgx.Tx) error {
+	var o pgx.TxOptions
+	if !d.s.postgres {
+		o.IsoLevel = pgx.Serializable
+	}
+	return pgx.BeginTxFunc(ctx, d.s.pool, o, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, patiently); err != nil {
 			return err
 		}
@@ -280,8 +284,12 @@ func (d *Destination) Write(ctx context.Context, k move.Kind, records []move.Rec
 }
 
 // Index implements move.Destination: PostgreSQL keeps its indexes itself, and is
-// only told to look at the tables.
+// only told to look at the tables; elsewhere that is no part of a transaction, or
+// goes by itself.
 func (d *Destination) Index(ctx context.Context) error {
+	if !d.s.postgres {
+		return nil
+	}
 	return d.update(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `ANALYZE`)
 		return err

@@ -188,6 +188,33 @@ func TestOneUsersTickets(t *testing.T) {
 	}
 }
 
+// The numbers of live tickets and their ends stay in step: one that is redeemed
+// leaves its place, which the next ticket issued closes, also in rows where a
+// place was closed by the redemption itself.
+func TestLiveListStaysInStep(t *testing.T) {
+	url := pgtest.New(t)
+	s := open(t, url)
+	seed(t, s)
+	list := func(what, want string) {
+		t.Helper()
+		if got := asked(t, url, `SELECT live_no::text || ' ' || cardinality(live_until) FROM access`); got[0] != want {
+			t.Errorf("%s: %s, want %s", what, got[0], want)
+		}
+	}
+	var issued []ticket.Ticket
+	for i := range 3 {
+		issued = append(issued, issue(t, s, "u", i))
+	}
+	check(t, second(s.RedeemTicket(ctx, attempt(issued[1], "b"))))
+	list("one redeemed", "{1,0,3} 3")
+	issue(t, s, "u", 3)
+	list("one more", "{1,3,4} 3")
+	pgtest.Exec(t, url, `UPDATE access SET live_no = '{3,4}', live_until = live_until[2:]`)
+	check(t, second(s.RedeemTicket(ctx, attempt(issued[2], "c"))))
+	issue(t, s, "u", 4)
+	list("after an older version", "{4,5} 2")
+}
+
 // What is counted is marked: a ticket that its user's row lists and that cannot
 // be marked is no login, and leaves those of others alone.
 func TestUnmarkedIsNotCounted(t *testing.T) {

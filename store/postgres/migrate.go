@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -21,8 +22,8 @@ const migrationsTable = "app2wxapp_migrations"
 // migrate brings the tables up to this version. Of processes that start at once
 // one does so, and the others wait. Behind a pooler, where a lock does not stay
 // with its connection, it goes around it, or only looks.
-func migrate(ctx context.Context, c *pgxpool.Config, o options) (err error) {
-	direct, ok := o.directly(c)
+func (s *Store) migrate(ctx context.Context, c *pgxpool.Config) (err error) {
+	direct, ok := s.options.directly(c)
 	if !ok {
 		direct = c.ConnConfig.Copy()
 	}
@@ -35,12 +36,15 @@ func migrate(ctx context.Context, c *pgxpool.Config, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120), lock.WithUnlockTimeout(1, 10))
+	if !s.postgres {
+		files = elsewhere{files}
+	}
+	locker, err := s.migrationLock()
 	if err != nil {
 		return err
 	}
 	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(migrationsTable),
-		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true),
+		locker, goose.WithDisableGlobalRegistry(true),
 		goose.WithAllowOutofOrder(true)) // those that came later with a lower number are made up for
 	if err != nil {
 		return err
@@ -63,4 +67,17 @@ func migrate(ctx context.Context, c *pgxpool.Config, o options) (err error) {
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+// migrationLock is a session's advisory lock, which ends with its connection, or
+// elsewhere, where that may be nothing, a row that counts as locked while its
+// holder says so every five seconds.
+func (s *Store) migrationLock() (goose.ProviderOption, error) {
+	if s.postgres {
+		l, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120), lock.WithUnlockTimeout(1, 10))
+		return goose.WithSessionLocker(l), err
+	}
+	l, err := lock.NewPostgresTableLocker(lock.WithTableName(migrationsTable+"_lock"), lock.WithTableLogger(s.log),
+		lock.WithTableLockTimeout(time.Second, 120), lock.WithTableUnlockTimeout(time.Second, 10))
+	return goose.WithLocker(l), err
 }

@@ -14,14 +14,20 @@ import (
 
 // lockPictures lets one call at a time change which pictures are loose: there are
 // few, and their number and size are bounded together.
-const lockPictures = `SELECT pg_advisory_xact_lock(hashtextextended('app2wxapp pictures', 0))`
+func (s *Store) lockPictures(ctx context.Context, tx pgx.Tx) error {
+	sql, args := s.locking([]byte("pictures"), `SELECT pg_advisory_xact_lock(hashtextextended('app2wxapp pictures', 0))`)
+	if _, err := tx.Exec(ctx, sql, args...); err != nil {
+		return failed("lock pictures", err)
+	}
+	return nil
+}
 
 // PutPicture implements upload.Store.
 func (s *Store) PutPicture(ctx context.Context, p upload.Picture, now time.Time) error {
 	sealed := s.sealer.Seal(nil, placePicture, []byte(p.ID), p.Data)
 	return s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockPictures); err != nil {
-			return failed("lock pictures", err)
+		if err := s.lockPictures(ctx, tx); err != nil {
+			return err
 		}
 		tag, err := tx.Exec(ctx, `UPDATE pictures SET loose_since = CASE WHEN loose_since IS NULL THEN NULL ELSE $2::timestamptz END WHERE id = $1`, p.ID, now)
 		if err != nil {
@@ -74,8 +80,8 @@ func (s *Store) HoldPicture(ctx context.Context, poolID, userID, id string, now 
 		return err
 	}
 	return s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockPictures); err != nil {
-			return failed("lock pictures", err)
+		if err := s.lockPictures(ctx, tx); err != nil {
+			return err
 		}
 		if id != "" {
 			tag, err := tx.Exec(ctx, `UPDATE pictures SET loose_since = NULL WHERE id = $1`, id)

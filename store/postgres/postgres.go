@@ -72,11 +72,14 @@ type Store struct {
 	log     *slog.Logger
 	metrics metrics
 	options options
-	pool    *pgxpool.Pool
-	keys    seal.DataKeys
-	sealer  *seal.Sealer
-	cache   poolCache
-	now     func() time.Time
+	// postgres: the server is PostgreSQL itself, and not another that speaks its
+	// language.
+	postgres bool
+	pool     *pgxpool.Pool
+	keys     seal.DataKeys
+	sealer   *seal.Sealer
+	cache    poolCache
+	now      func() time.Time
 
 	redemptions group[redemption, outcome]
 	creations   group[creation, struct{}]
@@ -108,8 +111,9 @@ func Open(c Config) (_ *Store, err error) {
 	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5, alone: c.Alone}
 	s.creations = group[creation, struct{}]{key: creation.alone, send: s.create, maxWait: o.timeout / 5, alone: c.Alone}
 	s.claims = group[claim, bool]{key: claim.alone, send: s.claim, maxWait: o.timeout / 5, alone: c.Alone}
-	pc.AfterConnect = s.checkServer
-	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
+	start, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := s.dial(ctx, start, pc); err != nil {
 		stop()
 		return nil, err
 	}
@@ -118,12 +122,7 @@ func Open(c Config) (_ *Store, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	start, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	if err := s.pool.Ping(start); err != nil {
-		return nil, err
-	}
-	if err := migrate(start, pc, o); err != nil {
+	if err := s.migrate(start, pc); err != nil {
 		return nil, err
 	}
 	if err := s.whole(start); err != nil {
@@ -139,13 +138,32 @@ func Open(c Config) (_ *Store, err error) {
 		return nil, err
 	}
 	s.background(ctx, s.watchPools)
-	if direct, ok := o.directly(pc); ok {
+	if direct, ok := o.directly(pc); ok && s.postgres {
 		s.background(ctx, func(ctx context.Context) { s.listen(ctx, direct) })
 	}
 	if s.now != nil {
 		s.background(ctx, s.watchClock)
 	}
 	return s, nil
+}
+
+// dial makes the pool, which lives as long as ctx, within start.
+func (s *Store) dial(ctx, start context.Context, pc *pgxpool.Config) (err error) {
+	if s.postgres, err = isPostgres(start, pc.ConnConfig); err != nil {
+		return err
+	}
+	if s.postgres {
+		s.options.plan(pc)
+	}
+	pc.AfterConnect = s.checkServer
+	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
+		return err
+	}
+	if err := s.pool.Ping(start); err != nil {
+		s.pool.Close()
+		return err
+	}
+	return nil
 }
 
 // openTimeout bounds Open: another process may be at work on the tables.

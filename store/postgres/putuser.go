@@ -160,7 +160,9 @@ func (s *Store) findLocked(ctx context.Context, tx pgx.Tx, poolID string, k user
 	var b pgx.Batch
 	if k.Phone != "" {
 		// Not unique, so no index keeps two users who are new from having it.
-		b.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(s.phone(poolID, k.Phone)))) // #nosec G115 -- any number will do
+		phone := s.phone(poolID, k.Phone)
+		sql, args := s.locking(phone, `SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(phone))) // #nosec G115 -- any number will do
+		b.Queue(sql, args...)
 	}
 	b.Queue(lockUsers, hidden...).Query(func(r pgx.Rows) (err error) {
 		ids, err = pgx.CollectRows(r, pgx.RowTo[string])
@@ -226,7 +228,7 @@ WHERE pool_id = $1 AND user_id = $2`
 
 	insertIdentities = `
 INSERT INTO identities (openid, pool_id, user_id)
-SELECT openid, $2, $3 FROM unnest($1::bytea[]) AS openid`
+SELECT openid, $2::text, $3::text FROM unnest($1::bytea[]) AS q(openid)`
 )
 
 // putUser stores a user, old as it was or nil if there is none, and moves the

@@ -71,7 +71,7 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 				}
 				return
 			}
-			if undone(err) {
+			if s.undone(err) {
 				break
 			}
 			// Perhaps it was carried out. The look waits for a statement that is
@@ -92,7 +92,8 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 
 // gate is the one place where a ticket is redeemed. The user's row of access lists
 // the numbers of the tickets that can be redeemed, and whoever redeems one takes
-// its number off and counts the login by one change of that row. Of all who try
+// its number off (0 takes its place, beside its end, until the user's next ticket
+// is issued) and counts the login by one change of that row. Of all who try
 // at once the first makes it; the others wait for the row, and then it is looked
 // at as it is now (read committed), where the number is missing. What they read
 // before, of the ticket itself, may be old: it only tells whose it is. Whoever
@@ -104,7 +105,8 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 //
 // Rows of access are locked in their order, lest two statements wait for each
 // other, and of several tickets of one user one is redeemed, any: the others go
-// again. Joins that are lateral cannot be turned round: each table is entered by
+// again (a row is not left to be changed twice, which servers take differently).
+// Joins that are lateral cannot be turned round: each table is entered by
 // its key. Left to its statistics, the planner reads all tickets first, as most
 // are redeemed and it expects none that is not.
 //
@@ -112,7 +114,8 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 // is needed: rows that carry it through all steps cost more.
 const gate = `
 WITH found AS MATERIALIZED (
-    SELECT q.n, q.key, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at, u.record
+    SELECT DISTINCT ON (t.pool_id, t.user_id)
+           q.n, q.key, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at, u.record
     FROM unnest($1::bytea[]) WITH ORDINALITY AS q(key, n)
     CROSS JOIN LATERAL (
         SELECT t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at FROM tickets t
@@ -127,8 +130,7 @@ WITH found AS MATERIALIZED (
 ), counted AS (
     UPDATE access a
     SET logins = a.logins + 1, last_login = ($8::timestamptz[])[f.n], last_addr = ($9::bytea[])[f.n],
-        live_no = array_remove(a.live_no, f.no),
-        live_until = a.live_until[:array_position(a.live_no, f.no) - 1] || a.live_until[array_position(a.live_no, f.no) + 1:]
+        live_no = array_replace(a.live_no, f.no, 0)
     FROM found f
     WHERE a.pool_id = f.pool_id AND a.user_id = f.user_id AND f.no = ANY (a.live_no)
       AND NOT a.blocked AND (a.not_before IS NULL OR f.issued_at > a.not_before)
@@ -144,7 +146,7 @@ WITH found AS MATERIALIZED (
     RETURNING 1
 )
 SELECT n, user_id, app_id, source_app, expires_at, logins, not_before, record,
-       1 / ((SELECT count(*) FROM marked) = (SELECT count(*) FROM counted))::int
+       (1 / ((SELECT count(*) FROM marked) = (SELECT count(*) FROM counted))::int)::int
 FROM counted`
 
 // errUnmarked is of a ticket that its user's row lists and that was not there, or
@@ -361,6 +363,7 @@ WITH marked AS (
     RETURNING token_ends_at, jti
 ), denied AS (
     INSERT INTO revoked (expires_at, jti) SELECT token_ends_at, jti FROM marked ON CONFLICT DO NOTHING
+    RETURNING 1
 )
 SELECT 1 FROM marked`
 

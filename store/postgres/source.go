@@ -353,8 +353,7 @@ type Source struct {
 // patiently lifts the bounds of statements from a transaction that takes its
 // time.
 const patiently = `
-SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),
-       set_config('idle_in_transaction_session_timeout', '0', true)`
+SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0`
 
 // Snapshot returns the records as they are now, until it is closed.
 func (s *Store) Snapshot(ctx context.Context) (*Source, error) {

@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,11 +39,9 @@ WITH asked AS (
     SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                          $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])
         AS q(key, pool_id, user_id, app_id, source_app, challenge, issued_at, expires_at, now)
-), sorted AS MATERIALIZED (
-    SELECT * FROM asked ORDER BY pool_id COLLATE "C", user_id COLLATE "C"
-), held AS MATERIALIZED (
+), held AS (
     SELECT q.*, a.tickets + 1 AS no, a.live_no, a.live_until
-    FROM sorted q CROSS JOIN LATERAL (
+    FROM asked q CROSS JOIN LATERAL (
         SELECT a.tickets, a.live_no, a.live_until FROM access a
         WHERE a.pool_id = q.pool_id AND a.user_id = q.user_id
         FOR UPDATE
@@ -54,7 +55,7 @@ WITH asked AS (
         FROM (
             SELECT no, until, row_number() OVER (ORDER BY no DESC) AS age
             FROM unnest(h.live_no, h.live_until) AS l(no, until)
-            WHERE until > h.now
+            WHERE until > h.now AND no > 0
         ) live
     ) l
 ), noted AS (
@@ -63,16 +64,21 @@ WITH asked AS (
         void_to = greatest(a.void_to, c.void_to)
     FROM counted c
     WHERE a.pool_id = c.pool_id AND a.user_id = c.user_id
+    RETURNING 1
 )
 INSERT INTO tickets (key, pool_id, user_id, no, app_id, source_app, challenge, epoch, issued_at, expires_at)
 SELECT key, pool_id, user_id, no, app_id, source_app, challenge, (SELECT epoch FROM meta), issued_at, expires_at
 FROM counted
 RETURNING key`, ticket.MaxLive)
 
-// create stores the tickets of all calls by one statement.
+// create stores the tickets of all calls by one statement, which locks their users
+// in the order of these.
 func (s *Store) create(calls []*call[creation, struct{}]) {
 	ctx, cancel := s.bounded(context.Background())
 	defer cancel()
+	slices.SortFunc(calls, func(a, b *call[creation, struct{}]) int {
+		return cmp.Or(strings.Compare(a.ask.PoolID, b.ask.PoolID), strings.Compare(a.ask.UserID, b.ask.UserID))
+	})
 	n := len(calls)
 	key, pool, user, app, source, challenge := make([][]byte, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	issued, expires, now := make([]time.Time, n), make([]time.Time, n), make([]time.Time, n)
@@ -91,7 +97,7 @@ func (s *Store) create(calls []*call[creation, struct{}]) {
 		}
 		return
 	}
-	if err != nil && !undone(err) {
+	if err != nil && !s.undone(err) {
 		// Perhaps it was carried out: a ticket that is there is on disk.
 		stored, _ = read(ctx, s, "look for tickets", `SELECT key FROM tickets WHERE key = ANY ($1::bytea[])`, []any{key}, pgx.RowTo[[]byte])
 	}
@@ -133,7 +139,7 @@ DELETE FROM counted WHERE (process, no) IN (
 )`
 
 	sweepRevoked = `
-WITH old AS MATERIALIZED (
+WITH old AS (
     SELECT expires_at, jti FROM revoked WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM revoked r USING old

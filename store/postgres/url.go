@@ -116,6 +116,21 @@ func parse(text string) (*pgxpool.Config, options, error) {
 		"default_transaction_isolation":       "read committed",
 		// A role's own setting would come before the server's.
 		"synchronous_commit": "on",
+	} {
+		if _, given := c.ConnConfig.RuntimeParams[name]; !given {
+			c.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	return c, o, nil
+}
+
+// plan tells PostgreSQL's planner what it cannot know, unless the URL or, behind a
+// pooler, the role does.
+func (o options) plan(c *pgxpool.Config) {
+	if o.pooler {
+		return
+	}
+	for name, value := range map[string]string{
 		// Statements are planned once for a connection, maybe while a table is
 		// small, and a table of tickets is small and large within a minute: every
 		// plan enters every table by its key.
@@ -130,7 +145,6 @@ func parse(text string) (*pgxpool.Config, options, error) {
 			c.ConnConfig.RuntimeParams[name] = value
 		}
 	}
-	return c, o, nil
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }

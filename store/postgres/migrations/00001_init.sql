@@ -38,8 +38,8 @@ CREATE TABLE identities (
 
 -- What a login reads and changes, without any indexed column: a login rewrites
 -- a small row in the page where it is. Tickets of a user are numbered; those up
--- to void_to are void, and live are those not redeemed that had not expired
--- when the last one was issued.
+-- to void_to are void, and live are those that had not expired when the last one
+-- was issued; one that was redeemed since has the number 0 there.
 CREATE TABLE access (
     pool_id    text COLLATE "C" NOT NULL,
     user_id    text COLLATE "C" NOT NULL,
