@@ -2,8 +2,7 @@
 # make test    everything that must hold: lint, all tests with the race detector, those through
 #              HTTP on either store, each fuzz target for TESTFUZZ (default 5s; CI: 1m)
 # make lint    format, vet, staticcheck, gosec, module hygiene, import walls; known vulnerabilities where there is a database
-# make build   the static release binary, dist/app2wxapp, optimized for what its profile shows
-# make pgo     takes that profile anew: bench/release.pgo, on an idle machine
+# make build   the static release binary, dist/app2wxapp
 # make gosec   the security lint alone
 # make vuln    known vulnerabilities alone, by the database in VULNDB; skipped without one
 # make fuzz    each fuzz target for FUZZTIME (default 10m: an hour in all, two at a time)
@@ -23,20 +22,13 @@ TESTFUZZ    ?= 5s
 HISTORYOPS  ?= 200000
 SOAKTIME    ?= 60m
 
-.PHONY: run build pgo test lint tools fuzz fuzz-target crash soak mutants bench gosec vuln history
+.PHONY: run build test lint tools fuzz fuzz-target crash soak mutants bench gosec vuln history
 
 run:
 	go run . serve
 
 build:
-	CGO_ENABLED=0 go build -trimpath -pgo=bench/release.pgo -ldflags '-s -w -X main.version=$(VERSION)' -o dist/app2wxapp .
-
-# Not default.pgo in the root: everything would be compiled anew for each test of
-# the program, and for the newcomer's first command.
-pgo:
-	go build -trimpath -o dist/bench ./bench
-	for what in redeem issue postgres; do dist/bench -what $$what -c 64 -rounds 1 -profile dist || exit 1; done
-	go tool pprof -proto dist/{redeem,issue,postgres}-c64.prof > bench/release.pgo
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o dist/app2wxapp .
 
 test: tools lint
 	go test -race -shuffle=on -timeout 20m ./...
@@ -113,4 +105,4 @@ mutants:
 	go run ./mutants
 
 bench:
-	go run -pgo=bench/release.pgo ./bench
+	go run ./bench

@@ -153,7 +153,7 @@ func (c config) measure(what, folder string, s seed, out io.Writer) (err error) 
 
 // buildProgram builds the program as a release is.
 func buildProgram(path string) error {
-	build := exec.Command("go", "build", "-trimpath", "-pgo=bench/release.pgo", "-ldflags", "-s -w", "-o", path, "app2wxapp")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "app2wxapp")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, said)
