@@ -9,9 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 )
 
 // weixin serves a handler that answers at once over HTTP/1.1, with as little
@@ -55,7 +53,7 @@ func (w *weixin) serve(c net.Conn) error {
 	in, remote := bufio.NewReader(c), c.RemoteAddr().String()
 	a := saying{header: http.Header{}}
 	for {
-		r, err := readRequest(in)
+		r, err := http.ReadRequest(in)
 		if err != nil {
 			return err
 		}
@@ -66,36 +64,6 @@ func (w *weixin) serve(c net.Conn) error {
 		_, sent := c.Write(a.bytes())
 		if err := errors.Join(rest, sent); err != nil {
 			return err
-		}
-	}
-}
-
-// readRequest reads a request of package wechat's: of its header only what the
-// body's length is means anything to the simulated WeChat.
-func readRequest(in *bufio.Reader) (*http.Request, error) {
-	line, err := in.ReadString('\n')
-	if err != nil {
-		return nil, err
-	}
-	method, target, _ := strings.Cut(line, " ")
-	target, _, _ = strings.Cut(target, " ")
-	u, err := url.ParseRequestURI(target)
-	if err != nil {
-		return nil, err
-	}
-	var length int64
-	for {
-		field, err := in.ReadSlice('\n')
-		if err != nil {
-			return nil, err
-		}
-		if len(field) <= len("\r\n") {
-			return &http.Request{Method: method, URL: u, Body: io.NopCloser(io.LimitReader(in, length))}, nil
-		}
-		if n, ok := bytes.CutPrefix(field, []byte("Content-Length: ")); ok {
-			if length, err = strconv.ParseInt(string(bytes.TrimSpace(n)), 10, 64); err != nil {
-				return nil, err
-			}
 		}
 	}
 }

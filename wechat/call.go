@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"time"
 )
 
 // maxBody bounds what is read of an answer, and of its header. The longest
@@ -50,22 +49,13 @@ func do[A answer](ctx context.Context, c *Client, r request, check func(A) error
 		return zero, unavailable(r.api, errLimited)
 	}
 	defer c.inFlight.end(r.app)
-	ctx, cancel := c.bounded(ctx)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 
 	start := c.now()
 	a, err := exchange(ctx, c, r, check)
 	c.observe(r.api, resultOf(err), c.now().Sub(start))
 	return a, err
-}
-
-// bounded returns ctx, or one of it that ends after the Client's timeout if that
-// is sooner.
-func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if end, ok := ctx.Deadline(); ok && time.Until(end) <= c.timeout {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, c.timeout)
 }
 
 // exchange is do without the measuring.
