@@ -111,14 +111,21 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 // are redeemed and it expects none that is not.
 //
 // What belongs to an attempt is taken from the parameters by its place where it
-// is needed: rows that carry it through all steps cost more.
-const gate = `
+// is needed: rows that carry it through all steps cost more. The ticket to mark is
+// found again by where it lies, its ctid, where the server has that: while this
+// statement runs no other row comes to lie there.
+var (
+	gate          = fmt.Sprintf(gateBy, "ctid")
+	gateElsewhere = fmt.Sprintf(gateBy, "key")
+)
+
+const gateBy = `
 WITH found AS MATERIALIZED (
-    SELECT DISTINCT ON (t.pool_id, t.user_id)
-           q.n, q.key, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at, u.record
+    SELECT DISTINCT ON (t.user_id, t.pool_id)
+           q.n, t.place, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at, u.record
     FROM unnest($1::bytea[]) WITH ORDINALITY AS q(key, n)
     CROSS JOIN LATERAL (
-        SELECT t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at FROM tickets t
+        SELECT t.%[1]s AS place, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at FROM tickets t
         WHERE t.key = q.key AND t.pool_id = ($2::text[])[q.n] AND t.epoch = (SELECT epoch FROM meta)
           AND t.challenge = ($3::text[])[q.n] AND t.redeemed_at IS NULL AND t.expires_at > ($8::timestamptz[])[q.n]
         OFFSET 0
@@ -126,7 +133,7 @@ WITH found AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT u.record FROM users u WHERE u.pool_id = ($2::text[])[q.n] AND u.id = t.user_id OFFSET 0
     ) u
-    ORDER BY t.pool_id, t.user_id
+    ORDER BY t.user_id, t.pool_id
 ), counted AS (
     UPDATE access a
     SET logins = a.logins + 1, last_login = ($8::timestamptz[])[f.n], last_addr = ($9::bytea[])[f.n],
@@ -134,7 +141,7 @@ WITH found AS MATERIALIZED (
     FROM found f
     WHERE a.pool_id = f.pool_id AND a.user_id = f.user_id AND f.no = ANY (a.live_no)
       AND NOT a.blocked AND (a.not_before IS NULL OR f.issued_at > a.not_before)
-    RETURNING f.n, f.key, f.user_id, f.app_id, f.source_app, f.expires_at, a.logins, a.not_before, f.record
+    RETURNING f.n, f.place, f.user_id, f.app_id, f.source_app, f.expires_at, a.logins, a.not_before, f.record
 ), marked AS (
     UPDATE tickets t
     SET redeemed_at = ($8::timestamptz[])[c.n], attempt = ($5::bytea[])[c.n], login = c.logins,
@@ -142,7 +149,7 @@ WITH found AS MATERIALIZED (
         answer = CASE WHEN ($4::bytea[])[c.n] IS NOT NULL THEN c.record END,
         answer_addr = CASE WHEN ($4::bytea[])[c.n] IS NOT NULL THEN ($9::bytea[])[c.n] END
     FROM counted c
-    WHERE t.key = c.key AND t.redeemed_at IS NULL
+    WHERE t.%[1]s = c.place AND t.redeemed_at IS NULL
     RETURNING 1
 )
 SELECT n, user_id, app_id, source_app, expires_at, logins, not_before, record,
@@ -167,7 +174,11 @@ func (s *Store) gate(ctx context.Context, calls []*call[redemption, outcome]) (o
 		}
 		ends[i], now[i], addr[i] = r.TokenExpiresAt, r.Now, s.sealAddr(r.PoolID, r.Addr)
 	}
-	won, err := write(ctx, s, "redeem", gate, []any{key, pool, challenge, idempotency, attempt, jti, ends, now, addr}, scanGain)
+	sql := gateElsewhere
+	if s.postgres {
+		sql = gate
+	}
+	won, err := write(ctx, s, "redeem", sql, []any{key, pool, challenge, idempotency, attempt, jti, ends, now, addr}, scanGain)
 	if sqlState(err) == divisionByZero {
 		err = corrupt("tickets", fmt.Errorf("%w: %w", errUnmarked, err))
 	}

@@ -77,7 +77,7 @@ func (s *Store) create(calls []*call[creation, struct{}]) {
 	ctx, cancel := s.bounded(context.Background())
 	defer cancel()
 	slices.SortFunc(calls, func(a, b *call[creation, struct{}]) int {
-		return cmp.Or(strings.Compare(a.ask.PoolID, b.ask.PoolID), strings.Compare(a.ask.UserID, b.ask.UserID))
+		return cmp.Or(strings.Compare(a.ask.UserID, b.ask.UserID), strings.Compare(a.ask.PoolID, b.ask.PoolID))
 	})
 	n := len(calls)
 	key, pool, user, app, source, challenge := make([][]byte, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)

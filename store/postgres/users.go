@@ -169,7 +169,7 @@ WHERE u.pool_id = $6 AND a.pool_id = $6 AND u.id = ANY (ARRAY(
     UNION
     (SELECT id FROM users WHERE phone = $3 ORDER BY id LIMIT 2)
 ))
-ORDER BY a.pool_id, a.user_id
+ORDER BY a.user_id, a.pool_id
 FOR UPDATE OF a, u`
 
 func (s *Store) hidden(poolID string, k userpool.Keys) []any {
