@@ -56,34 +56,44 @@ func (s *Store) checkServer(ctx context.Context, c *pgx.Conn) error {
 	return nil
 }
 
+// Tables that a crash may empty are not among those that are looked for.
 const checkDatabase = `
 SELECT current_setting('data_checksums', true) = 'off',
        current_setting('synchronous_standby_names', true) = '' AND EXISTS (SELECT 1 FROM pg_stat_replication),
-       EXISTS (SELECT 1 FROM pg_class WHERE relpersistence = 'u' AND relkind IN ('r', 'p')
-               AND relname IN ('meta', 'pools', 'users', 'identities', 'access', 'tickets', 'revoked', 'signing_keys',
-                               'audit', 'audit_end', 'sessions', 'pictures', 'picture_holders', 'unfinished'))`
+       (SELECT min(relname) FROM pg_class WHERE relpersistence = 'u' AND relkind IN ('r', 'p')
+        AND relname IN ('meta', 'pools', 'users', 'identities', 'access', 'tickets', 'revoked', 'signing_keys',
+                        'audit', 'audit_end', 'sessions', 'pictures', 'picture_holders', 'unfinished',
+                        'recipients', 'passwords', 'totp'))`
 
 // warn refuses tables that a crash empties, and logs what an operator should
 // know.
 func (s *Store) warn(ctx context.Context, c *pgxpool.Config) error {
-	var noChecksums, async, unlogged *bool
 	if !s.postgres {
 		s.log.Warn("store: the server is not PostgreSQL itself: app2wxapp is written for CockroachDB and YugabyteDB, too, and was not tested on them")
-	} else if err := s.pool.QueryRow(ctx, checkDatabase).Scan(&noChecksums, &async, &unlogged); err != nil {
+	} else if err := s.warnOfDatabase(ctx); err != nil {
+		return err
+	}
+	if c.ConnConfig.TLSConfig == nil && !local(c.ConnConfig.Host) {
+		s.log.Warn("store: no TLS to PostgreSQL on another host; add sslmode=verify-full to store.url")
+	}
+	return nil
+}
+
+func (s *Store) warnOfDatabase(ctx context.Context) error {
+	var noChecksums, async *bool
+	var unlogged *string
+	if err := s.pool.QueryRow(ctx, checkDatabase).Scan(&noChecksums, &async, &unlogged); err != nil {
 		return err
 	}
 	yes := func(b *bool) bool { return b != nil && *b }
-	if yes(unlogged) && !s.options.unchecked {
-		return errors.New("a table is UNLOGGED: a crash would empty it; run ALTER TABLE … SET LOGGED")
+	if unlogged != nil && !s.options.unchecked {
+		return fmt.Errorf("the table %[1]s is UNLOGGED: a crash would empty it; run ALTER TABLE %[1]s SET LOGGED", *unlogged)
 	}
 	if yes(noChecksums) {
 		s.log.Warn("store: PostgreSQL runs without data checksums: a damaged disk page would not be noticed; see pg_checksums")
 	}
 	if yes(async) {
 		s.log.Warn("store: PostgreSQL's replicas are asynchronous: a failover loses redemptions that were answered; see synchronous_standby_names")
-	}
-	if c.ConnConfig.TLSConfig == nil && !local(c.ConnConfig.Host) {
-		s.log.Warn("store: no TLS to PostgreSQL on another host; add sslmode=verify-full to store.url")
 	}
 	return nil
 }

@@ -77,16 +77,7 @@ func TestTablesElsewhere(t *testing.T) {
 	}
 	for _, before := range []string{``, `DELETE FROM app2wxapp_migrations WHERE version_id > 0`} {
 		pgtest.Exec(t, url, before)
-		together(3, func(int) {
-			s, err := postgres.Open(config(url + patient))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+		openAtOnce(t, 3, url)
 	}
 	for _, what := range asked(t, url, special) {
 		t.Error(what)

@@ -52,10 +52,35 @@ func TestOpenRefuses(t *testing.T) {
 	check(t, s.Close())
 }
 
-// Many processes may start at once on an empty database.
-func TestOpenAtOnce(t *testing.T) {
+// A table that a crash would empty is refused, but for those that were made so.
+func TestUnloggedTables(t *testing.T) {
 	url := pgtest.New(t)
-	together(4, func(int) {
+	open(t, url)
+	for _, drop := range asked(t, url, `SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint WHERE contype = 'f'`) {
+		pgtest.Exec(t, url, drop) // what refers to a table keeps it logged
+	}
+	tables := asked(t, url, `SELECT relname FROM pg_class WHERE relkind = 'r' AND relpersistence = 'p'
+		AND relnamespace = 'public'::regnamespace AND relname <> 'app2wxapp_migrations'`)
+	if len(tables) == 0 {
+		t.Fatal("there is no table")
+	}
+	for _, table := range tables {
+		pgtest.Exec(t, url, `ALTER TABLE `+table+` SET UNLOGGED`)
+		if err := second(postgres.Open(config(url + patient))); err == nil || !strings.Contains(err.Error(), "ALTER TABLE "+table+" SET LOGGED") {
+			t.Errorf("%s: %v", table, err)
+		}
+		pgtest.Exec(t, url, `ALTER TABLE `+table+` SET LOGGED`)
+	}
+	open(t, url)
+}
+
+// Many processes may start at once on an empty database.
+func TestOpenAtOnce(t *testing.T) { openAtOnce(t, 4, pgtest.New(t)) }
+
+// openAtOnce opens the store so many times at once, and closes it.
+func openAtOnce(t *testing.T, times int, url string) {
+	t.Helper()
+	together(times, func(int) {
 		s, err := postgres.Open(config(url + patient))
 		if err != nil {
 			t.Error(err)
