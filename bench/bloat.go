@@ -22,7 +22,7 @@ import (
 // up after tickets there, autovacuum, has a clock of its own. It tells once a
 // minute what the tables have become.
 func (c config) bloat(out io.Writer) (err error) {
-	server, err := pgtest.Run()
+	server, err := pgtest.Run(c.settings...)
 	if err != nil {
 		return err
 	}

@@ -28,12 +28,13 @@ type config struct {
 	seeded      string // store file to use, made if it does not exist; "" for one of this run
 	requests    int    // of a round with many connections
 	rounds      int
-	profiles    string // folder for processor profiles, "" for none
-	binary      string // the built program, "" to build it
-	logins      int    // of growth
-	rate        int    // logins of a simulated second of growth, of a real one of bloat
-	minutes     int    // of bloat
-	alg         string // of the tokens of casdoor
+	profiles    string   // folder for processor profiles, "" for none
+	binary      string   // the built program, "" to build it
+	logins      int      // of growth
+	rate        int      // logins of a simulated second of growth, of a real one of bloat
+	minutes     int      // of bloat
+	alg         string   // of the tokens of casdoor
+	settings    []string // of PostgreSQL, name=value, in place of those that it comes with
 }
 
 var whats = []string{"redeem", "issue", "casdoor", "redis", "postgres", "growth", "bloat", "program"}
@@ -56,7 +57,11 @@ func main() {
 	flag.IntVar(&c.rate, "rate", 2000, "growth: logins of a simulated second; bloat: of a real one")
 	flag.IntVar(&c.minutes, "minutes", 30, "bloat: how long")
 	flag.StringVar(&c.alg, "alg", "ES256", "casdoor: `algorithm` of the tokens")
+	settings := flag.String("set", "", "postgres, bloat: `settings` of PostgreSQL, name=value,…, in place of those that it comes with")
 	flag.Parse()
+	if *settings != "" {
+		c.settings = strings.Split(*settings, ",")
+	}
 	c.what = strings.Split(*what, ",")
 	for s := range strings.SplitSeq(*conns, ",") {
 		n, err := strconv.Atoi(s)

@@ -28,10 +28,9 @@ const (
 	few           = 10_000
 )
 
-// onServer is load on a PostgreSQL of this run's own, with the settings that it
-// comes with.
+// onServer is load on a PostgreSQL of this run's own.
 func (c config) onServer(folder string, out io.Writer) (err error) {
-	server, err := pgtest.Run()
+	server, err := pgtest.Run(c.settings...)
 	if err != nil {
 		return err
 	}
@@ -72,8 +71,28 @@ func seedServer(server *pgtest.Server, database string, users int, out io.Writer
 	if err := s.fillServer(); err != nil {
 		return s, err
 	}
+	if err := settle(s.path); err != nil {
+		return s, err
+	}
 	fmt.Fprintf(out, "database %s: %d users, seeded in %.0f s\n", database, users, time.Since(begun).Seconds())
 	return s, nil
+}
+
+// settle brings the server to rest, lest it does what so many new rows ask for
+// while something is measured.
+func settle(url string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	for _, sql := range []string{"VACUUM (ANALYZE)", "CHECKPOINT"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return errors.Join(err, conn.Close(ctx))
+		}
+	}
+	return conn.Close(ctx)
 }
 
 // fillServer makes a pool and the users in an empty database, in bulk, as moving

@@ -28,10 +28,11 @@ import (
 // Server is a PostgreSQL in a temporary folder. It listens on loopback, trusts
 // whoever connects, and is as durable as one that is installed.
 type Server struct {
-	folder string // of the data
-	port   int
-	bin    string
-	as     *syscall.SysProcAttr
+	folder   string // of the data
+	port     int
+	bin      string
+	as       *syscall.SysProcAttr
+	settings []string
 
 	mu      sync.Mutex
 	process *exec.Cmd
@@ -136,12 +137,13 @@ func asServer() (*syscall.SysProcAttr, error) {
 	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
 }
 
-// Run is Start for what is no test; Remove ends the server.
-func Run() (s *Server, err error) {
+// Run is Start for what is no test, of a server with these settings, name=value;
+// Remove ends the server.
+func Run(settings ...string) (s *Server, err error) {
 	if err := removeOld(); err != nil {
 		return nil, err
 	}
-	s = &Server{}
+	s = &Server{settings: append([]string{"max_connections=200", "log_min_messages=fatal"}, settings...)}
 	if s.bin, err = binaries(); err != nil {
 		return nil, err
 	}
@@ -207,8 +209,11 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 func (s *Server) run() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cmd := s.command("postgres", "-D", s.folder, "-k", s.folder, "-p", strconv.Itoa(s.port), "-h", "127.0.0.1",
-		"-c", "max_connections=200", "-c", "log_min_messages=fatal")
+	args := []string{"-D", s.folder, "-k", s.folder, "-p", strconv.Itoa(s.port), "-h", "127.0.0.1"}
+	for _, setting := range s.settings {
+		args = append(args, "-c", setting)
+	}
+	cmd := s.command("postgres", args...)
 	out := &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	ended, started := make(chan error, 1), make(chan error)
