@@ -51,6 +51,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -125,9 +126,11 @@ type Store struct {
 	log     *slog.Logger
 	metrics metrics
 
-	// db is nil from a failed write until the file has been opened again.
+	// db is nil while the file is opened again after a failed commit. From the
+	// failure on no read begins, since the file may show what the disk lacks.
 	dbMu   sync.RWMutex
 	db     *bbolt.DB
+	failed atomic.Bool
 	keys   seal.DataKeys
 	sealer *seal.Sealer
 	epoch  string
@@ -213,6 +216,7 @@ func (s *Store) attach() (err error) {
 	}
 	s.dbMu.Lock()
 	s.db = db
+	s.failed.Store(false)
 	s.dbMu.Unlock()
 	return nil
 }
@@ -344,6 +348,9 @@ func recovered(err *error) {
 // view runs a read transaction. A panic in it is a damaged file: bbolt trusts
 // its pages, and a page past the end of a file that shrank is a memory fault.
 func (s *Store) view(read func(*tx) error) (err error) {
+	if s.failed.Load() {
+		return errReopening
+	}
 	s.dbMu.RLock()
 	defer s.dbMu.RUnlock()
 	if s.db == nil {

@@ -213,7 +213,8 @@ func (s *Store) commitGroup(group []*write) error {
 		switch {
 		case err != nil:
 			// After a failed write or fsync the system may show pages that the
-			// disk lacks: nobody's outcome is known.
+			// disk lacks: nobody's outcome is known, or can be read.
+			s.failed.Store(true)
 			for _, w := range group {
 				w.done <- fmt.Errorf("%w: commit: %w", userpool.ErrUnavailable, err)
 			}

@@ -269,6 +269,36 @@ func TestFailedGroup(t *testing.T) {
 	}
 }
 
+// Who was told that a write's outcome is unknown does not read it, since the disk
+// may lack it: not even while somebody still reads, who keeps the file open.
+func TestNoReadAfterFailedCommit(t *testing.T) {
+	s, d, log := onDisk(t, newPath(t))
+	reading, release := make(chan struct{}), make(chan struct{})
+	read := make(chan error)
+	go func() {
+		read <- s.view(func(*tx) error { close(reading); <-release; return nil })
+	}()
+	<-reading
+	d.mu.Lock()
+	d.fail, d.late = 1, true
+	d.mu.Unlock()
+	wantErr(t, "write", s.update(user("a")), userpool.ErrUnavailable)
+	got := make(chan error)
+	go func() { got <- second(s.User(ctx, "p", "a")) }()
+	select {
+	case err := <-got:
+		wantErr(t, "read", err, errReopening)
+	case <-time.After(30 * time.Second):
+		t.Error("a read waits for one that keeps the file open")
+	}
+	close(release)
+	check(t, <-read)
+	log.await(t, "store: opened again")
+	if !has(t, s, "a") {
+		t.Error("a write that was carried out is gone")
+	}
+}
+
 // A panic of bbolt in a commit is a failed commit.
 func TestPanicInCommit(t *testing.T) {
 	s, d, log := onDisk(t, newPath(t))
