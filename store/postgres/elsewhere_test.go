@@ -92,6 +92,26 @@ func TestTablesElsewhere(t *testing.T) {
 	}
 }
 
+// The redeeming statement speaks of a ticket's ctid to PostgreSQL only.
+func TestTicketsByKeyElsewhere(t *testing.T) {
+	const sent = `SELECT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%t.ctid AS%' AND pid <> pg_backend_pid()`
+	for _, where := range []struct {
+		url  string
+		ctid bool
+	}{{pgtest.New(t), true}, {another(t), false}} {
+		s, seen := open(t, where.url), false
+		seed(t, s)
+		for i := 0; i < 20 && !seen; i++ {
+			check(t, s.CreateTicket(ctx, newTicket("u", i), t0))
+			check(t, second(s.RedeemTicket(ctx, attempt(newTicket("u", i), "j"))))
+			seen = len(asked(t, where.url, sent)) > 0
+		}
+		if seen != where.ctid {
+			t.Errorf("PostgreSQL: %v, ctid in what was sent: %v", where.ctid, seen)
+		}
+	}
+}
+
 // A change is in force everywhere within a second without notifications.
 func TestSettingsInForceElsewhere(t *testing.T) {
 	url := another(t)

@@ -90,7 +90,7 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 	}
 }
 
-// gate is the one place where a ticket is redeemed. The user's row of access lists
+// gateBy is the one place where a ticket is redeemed. The user's row of access lists
 // the numbers of the tickets that can be redeemed, and whoever redeems one takes
 // its number off (0 takes its place, beside its end, until the user's next ticket
 // is issued) and counts the login by one change of that row. Of all who try
@@ -114,11 +114,6 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 // is needed: rows that carry it through all steps cost more. The ticket to mark is
 // found again by where it lies, its ctid, where the server has that: while this
 // statement runs no other row comes to lie there.
-var (
-	gate          = fmt.Sprintf(gateBy, "ctid")
-	gateElsewhere = fmt.Sprintf(gateBy, "key")
-)
-
 const gateBy = `
 WITH found AS MATERIALIZED (
     SELECT DISTINCT ON (t.user_id, t.pool_id)
@@ -155,6 +150,11 @@ WITH found AS MATERIALIZED (
 SELECT n, user_id, app_id, source_app, expires_at, logins, not_before, record,
        (1 / ((SELECT count(*) FROM marked) = (SELECT count(*) FROM counted))::int)::int
 FROM counted`
+
+var (
+	gate          = fmt.Sprintf(gateBy, "ctid")
+	gateElsewhere = fmt.Sprintf(gateBy, "key")
+)
 
 // errUnmarked is of a ticket that its user's row lists and that was not there, or
 // was redeemed, when it was to be marked.
