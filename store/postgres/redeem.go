@@ -111,30 +111,36 @@ func (s *Store) redeem(calls []*call[redemption, outcome]) {
 // are redeemed and it expects none that is not.
 //
 // What belongs to an attempt is taken from the parameters by its place where it
-// is needed: rows that carry it through all steps cost more. The ticket to mark is
-// found again by where it lies, its ctid, where the server has that: while this
-// statement runs no other row comes to lie there.
+// is needed: rows that carry it through all steps cost more.
+//
+// Where the server has ctid, rows are found by where they lie. While this statement
+// runs no other row comes to lie there: so the ticket is marked, and so the row of
+// access is changed. (One that somebody else changes meanwhile is looked at as it is
+// then, or passed over, as PostgreSQL's version has it; then the attempt goes again.)
+// Where a user's rows were when that was noted is a hint only, and is put right by
+// the login: who lies there now says so.
 const gateBy = `
 WITH found AS MATERIALIZED (
     SELECT DISTINCT ON (t.user_id, t.pool_id)
-           q.n, t.place, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at, u.record
+           q.n, t.place, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at, u.record, u.user_place, u.access_place
     FROM unnest($1::bytea[]) WITH ORDINALITY AS q(key, n)
     CROSS JOIN LATERAL (
-        SELECT t.%[1]s AS place, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at FROM tickets t
+        SELECT t.%[1]s AS place, t.pool_id, t.user_id, t.no, t.app_id, t.source_app, t.issued_at, t.expires_at, t.access_place
+        FROM tickets t
         WHERE t.key = q.key AND t.pool_id = ($2::text[])[q.n] AND t.epoch = (SELECT epoch FROM meta)
           AND t.challenge = ($3::text[])[q.n] AND t.redeemed_at IS NULL AND t.expires_at > ($8::timestamptz[])[q.n]
         OFFSET 0
     ) t
-    CROSS JOIN LATERAL (
-        SELECT u.record FROM users u WHERE u.pool_id = ($2::text[])[q.n] AND u.id = t.user_id OFFSET 0
+    CROSS JOIN LATERAL (%[2]s
+        OFFSET 0
     ) u
     ORDER BY t.user_id, t.pool_id
 ), counted AS (
     UPDATE access a
     SET logins = a.logins + 1, last_login = ($8::timestamptz[])[f.n], last_addr = ($9::bytea[])[f.n],
-        live_no = array_replace(a.live_no, f.no, 0)
+        live_no = array_replace(a.live_no, f.no, 0), user_place = f.user_place
     FROM found f
-    WHERE a.pool_id = f.pool_id AND a.user_id = f.user_id AND f.no = ANY (a.live_no)
+    WHERE a.pool_id = f.pool_id AND a.user_id = f.user_id %[3]s AND f.no = ANY (a.live_no)
       AND NOT a.blocked AND (a.not_before IS NULL OR f.issued_at > a.not_before)
     RETURNING f.n, f.place, f.user_id, f.app_id, f.source_app, f.expires_at, a.logins, a.not_before, f.record
 ), marked AS (
@@ -152,8 +158,35 @@ SELECT n, user_id, app_id, source_app, expires_at, logins, not_before, record,
 FROM counted`
 
 var (
-	gate          = fmt.Sprintf(gateBy, "ctid")
-	gateElsewhere = fmt.Sprintf(gateBy, "key")
+	gate = fmt.Sprintf(gateBy, "ctid", userByPlace, "AND a.ctid = f.access_place")
+	// gateElsewhere is for servers that have no ctid.
+	gateElsewhere = fmt.Sprintf(gateBy, "key", userByKey, "")
+)
+
+const (
+	userByKey = `
+        SELECT u.record, t.access_place AS user_place, t.access_place FROM users u WHERE u.pool_id = ($2::text[])[q.n] AND u.id = t.user_id`
+
+	// userByPlace looks where the row of access was when the ticket was issued, and
+	// where the user's was when that was written, and asks the indexes only if they
+	// are there no more.
+	userByPlace = `
+        SELECT u.record, u.place AS user_place, a.place AS access_place
+        FROM (
+            SELECT a.ctid AS place, a.user_place FROM access a
+            WHERE a.ctid = t.access_place AND a.pool_id = ($2::text[])[q.n] AND a.user_id = t.user_id
+            UNION ALL
+            SELECT a.ctid, a.user_place FROM access a
+            WHERE a.pool_id = ($2::text[])[q.n] AND a.user_id = t.user_id
+            LIMIT 1
+        ) a CROSS JOIN LATERAL (
+            SELECT u.ctid AS place, u.record FROM users u
+            WHERE u.ctid = a.user_place AND u.pool_id = ($2::text[])[q.n] AND u.id = t.user_id
+            UNION ALL
+            SELECT u.ctid, u.record FROM users u
+            WHERE u.pool_id = ($2::text[])[q.n] AND u.id = t.user_id
+            LIMIT 1
+        ) u`
 )
 
 // errUnmarked is of a ticket that its user's row lists and that was not there, or

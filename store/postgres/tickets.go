@@ -31,10 +31,10 @@ func (s *Store) CreateTicket(ctx context.Context, t ticket.Ticket, now time.Time
 	return err
 }
 
-// createTickets numbers each ticket as the user's next. Of those that are live,
+// createBy numbers each ticket as the user's next. Of those that are live,
 // as far as the users' rows tell, the oldest are void beyond MaxLive, the new
 // one counted: whatever was issued up to the last of them is over.
-var createTickets = fmt.Sprintf(`
+const createBy = `
 WITH asked AS (
     SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                          $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])
@@ -61,15 +61,24 @@ WITH asked AS (
 ), noted AS (
     UPDATE access a
     SET tickets = c.no, live_no = c.kept_no || c.no, live_until = c.kept_until || c.expires_at,
-        void_to = greatest(a.void_to, c.void_to)
+        void_to = greatest(a.void_to, c.void_to)%[2]s
     FROM counted c
     WHERE a.pool_id = c.pool_id AND a.user_id = c.user_id
-    RETURNING 1
+    RETURNING c.key, c.pool_id, c.user_id, c.no, c.app_id, c.source_app, c.challenge, c.issued_at, c.expires_at%[3]s
 )
-INSERT INTO tickets (key, pool_id, user_id, no, app_id, source_app, challenge, epoch, issued_at, expires_at)
-SELECT key, pool_id, user_id, no, app_id, source_app, challenge, (SELECT epoch FROM meta), issued_at, expires_at
-FROM counted
-RETURNING key`, ticket.MaxLive)
+INSERT INTO tickets (key, pool_id, user_id, no, app_id, source_app, challenge, epoch, issued_at, expires_at%[4]s)
+SELECT key, pool_id, user_id, no, app_id, source_app, challenge, (SELECT epoch FROM meta), issued_at, expires_at%[5]s
+FROM noted
+RETURNING key`
+
+// createTickets notes, too, where the user's rows are: that of access in the ticket,
+// and in that of access the other, if nobody has done so yet.
+var (
+	createTickets = fmt.Sprintf(createBy, ticket.MaxLive,
+		", user_place = coalesce(a.user_place, (SELECT u.ctid FROM users u WHERE u.pool_id = a.pool_id AND u.id = a.user_id))",
+		", a.ctid AS place", ", access_place", ", place")
+	createElsewhere = fmt.Sprintf(createBy, ticket.MaxLive, "", "", "", "")
+)
 
 // create stores the tickets of all calls by one statement, which locks their users
 // in the order of these.
@@ -87,8 +96,12 @@ func (s *Store) create(calls []*call[creation, struct{}]) {
 		key[i], pool[i], user[i], app[i], source[i], challenge[i] = t.Key[:], t.PoolID, t.UserID, t.AppID, t.SourceApp, t.Challenge
 		issued[i], expires[i], now[i] = t.Key.IssuedAt(), t.ExpiresAt, t.now
 	}
+	sql := createElsewhere
+	if s.postgres {
+		sql = createTickets
+	}
 	start := time.Now()
-	stored, err := write(ctx, s, "create tickets", createTickets, []any{key, pool, user, app, source, challenge, issued, expires, now}, pgx.RowTo[[]byte])
+	stored, err := write(ctx, s, "create tickets", sql, []any{key, pool, user, app, source, challenge, issued, expires, now}, pgx.RowTo[[]byte])
 	s.observe(start, n)
 	if err != nil && refused(err) && n > 1 {
 		// One of them is at fault; the others are not to suffer for it.
