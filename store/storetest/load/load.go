@@ -143,7 +143,7 @@ func (h *historyRun) issue(client int, user string, n int) *heldTicket {
 		for i := range 6 {
 			held.Key[i] = byte(now >> (8 * (5 - i)))
 		}
-		sum := sha256.Sum256([]byte(held.name))
+		sum := sha256.Sum256([]byte(h.pool + "/" + held.name))
 		copy(held.Key[6:], sum[:])
 		out := h.Do(client, history.Op{Verb: history.Issue, User: user, From: now, To: now}, func(*history.Op) history.Out {
 			err := h.store(client).CreateTicket(ctx, held.Ticket, time.UnixMilli(now).UTC())
