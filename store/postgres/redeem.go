@@ -159,7 +159,7 @@ FROM counted`
 
 var (
 	gate = fmt.Sprintf(gateBy, "ctid", userByPlace, "AND a.ctid = f.access_place")
-	// gateElsewhere is for servers that have no ctid.
+	// gateElsewhere is for servers that have no ctid: nobody notes a place there.
 	gateElsewhere = fmt.Sprintf(gateBy, "key", userByKey, "")
 )
 

@@ -61,23 +61,23 @@ WITH asked AS (
 ), noted AS (
     UPDATE access a
     SET tickets = c.no, live_no = c.kept_no || c.no, live_until = c.kept_until || c.expires_at,
-        void_to = greatest(a.void_to, c.void_to)%[2]s
+        void_to = greatest(a.void_to, c.void_to), user_place = coalesce(a.user_place, %[2]s)
     FROM counted c
     WHERE a.pool_id = c.pool_id AND a.user_id = c.user_id
-    RETURNING c.key, c.pool_id, c.user_id, c.no, c.app_id, c.source_app, c.challenge, c.issued_at, c.expires_at%[3]s
+    RETURNING c.key, c.pool_id, c.user_id, c.no, c.app_id, c.source_app, c.challenge, c.issued_at, c.expires_at, %[3]s AS place
 )
-INSERT INTO tickets (key, pool_id, user_id, no, app_id, source_app, challenge, epoch, issued_at, expires_at%[4]s)
-SELECT key, pool_id, user_id, no, app_id, source_app, challenge, (SELECT epoch FROM meta), issued_at, expires_at%[5]s
+INSERT INTO tickets (key, pool_id, user_id, no, app_id, source_app, challenge, epoch, issued_at, expires_at, access_place)
+SELECT key, pool_id, user_id, no, app_id, source_app, challenge, (SELECT epoch FROM meta), issued_at, expires_at, place
 FROM noted
 RETURNING key`
 
 // createTickets notes, too, where the user's rows are: that of access in the ticket,
-// and in that of access the other, if nobody has done so yet.
+// and in that of access the other, if nobody has done so yet. Elsewhere both stay
+// empty.
 var (
 	createTickets = fmt.Sprintf(createBy, ticket.MaxLive,
-		", user_place = coalesce(a.user_place, (SELECT u.ctid FROM users u WHERE u.pool_id = a.pool_id AND u.id = a.user_id))",
-		", a.ctid AS place", ", access_place", ", place")
-	createElsewhere = fmt.Sprintf(createBy, ticket.MaxLive, "", "", "", "")
+		"(SELECT u.ctid FROM users u WHERE u.pool_id = a.pool_id AND u.id = a.user_id)", "a.ctid")
+	createElsewhere = fmt.Sprintf(createBy, ticket.MaxLive, "NULL", "a.user_place")
 )
 
 // create stores the tickets of all calls by one statement, which locks their users
