@@ -106,6 +106,10 @@ var newer = []mutant{
 		old: "t.key = q.key AND t.pool_id = ($2::text[])[q.n] AND t.epoch", new: "t.key = q.key AND t.epoch", packages: thePG,
 	},
 	{
+		name: "postgres: whoever lies at a place is the user", file: "store/postgres/redeem.go",
+		old: "WHERE u.ctid = a.user_place AND u.pool_id = ($2::text[])[q.n] AND u.id = t.user_id",
+		new: "WHERE u.ctid = a.user_place", packages: thePG,
+	}, {
 		name: "postgres: counted without a mark", file: "store/postgres/redeem.go",
 		old: "1 / ((SELECT count(*) FROM marked) = (SELECT count(*) FROM counted))::int", new: "1", packages: thePG,
 	},
