@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Redeem", testRedeem},
 		{"RedeemRefusals", testRedeemRefusals},
 		{"RedeemOrderOfRefusals", testRedeemOrder},
+		{"RedeemBlocked", testRedeemBlocked},
 		{"RedeemBoundary", testRedeemBoundary},
 		{"EndedByAnotherClock", testEndedByAnotherClock},
 		{"RedeemRace", testRedeemRace},

@@ -132,6 +132,22 @@ func testRedeemOrder(t *testing.T, s store.Store) {
 	wantErr(t, "expired, wrong verifier", err, ticket.ErrVerifier)
 }
 
+// Being blocked refuses by itself, also a ticket that is newer than whatever
+// ended the user's sessions, and costs the ticket nothing.
+func testRedeemBlocked(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	for _, blocked := range []bool{true, false} {
+		check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error { u.Blocked = blocked; return nil }))))
+		var want error
+		if blocked {
+			want = userpool.ErrBlocked
+		}
+		_, err := s.RedeemTicket(ctx, attempt(tk, T0.Add(time.Second), "j"))
+		wantErr(t, fmt.Sprint("blocked ", blocked), err, want)
+	}
+}
+
 func testRedeemBoundary(t *testing.T, s store.Store) {
 	seeded(t, s)
 	tk := issue(t, s, T0, 1)
