@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -101,45 +100,4 @@ func (s *Store) warnOfDatabase(ctx context.Context) error {
 func local(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.HasPrefix(host, "/") || host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-const (
-	clockEvery = time.Minute
-	maxSkew    = 2 * time.Second
-)
-
-// watchClock tells when this machine's clock is far from the server's. Nothing
-// redeems twice whatever the clocks do; but replicas whose clocks differ do not
-// agree on when a ticket ends.
-func (s *Store) watchClock(ctx context.Context) {
-	tick := time.NewTicker(clockEvery)
-	defer tick.Stop()
-	for {
-		if err := s.lookAtClock(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("store: PostgreSQL's clock could not be read", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// lookAtClock measures the difference, but for half of the time that the answer
-// took.
-func (s *Store) lookAtClock(ctx context.Context) error {
-	sent := s.now()
-	theirs, err := read(ctx, s, "read clock", `SELECT clock_timestamp()`, nil, pgx.RowTo[time.Time])
-	if err != nil {
-		return err
-	}
-	took := s.now().Sub(sent)
-	skew := theirs[0].Sub(sent.Add(took / 2))
-	s.metrics.skew.Set(skew.Seconds())
-	if skew.Abs() > maxSkew+took/2 {
-		s.log.Warn("store: this machine's clock is not PostgreSQL's; tickets end early or late by the difference; check NTP on both",
-			"difference", skew.Round(time.Millisecond).String())
-	}
-	return nil
 }

@@ -74,7 +74,7 @@ func connect(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the URL %w", err)
 	}
-	s := &Store{log: c.Log, metrics: newMetrics(prometheus.NewRegistry()), options: o, now: c.Now, stop: func() {}}
+	s := &Store{log: c.Log, metrics: newMetrics(prometheus.NewRegistry()), options: o, stop: func() {}}
 	if !o.pooler {
 		pc.ConnConfig.RuntimeParams["application_name"] = apart
 	}

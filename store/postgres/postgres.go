@@ -58,8 +58,8 @@ type Config struct {
 	Key [32]byte // the operator's encryption key
 	Log *slog.Logger
 	Reg prometheus.Registerer
-	// Now is the clock, to tell when it is far from the server's. Nil means
-	// that nobody looks.
+	// Now is the clock, to notice when it is behind the server's, and when that is
+	// put back: then all live tickets end. Nil means that nobody watches.
 	Now func() time.Time
 	// Alone gives each redemption and each new ticket a statement of its own, to
 	// tell what sharing them brings.
@@ -79,7 +79,7 @@ type Store struct {
 	keys     seal.DataKeys
 	sealer   *seal.Sealer
 	cache    poolCache
-	now      func() time.Time
+	clock    clock
 
 	redemptions group[redemption, outcome]
 	creations   group[creation, struct{}]
@@ -105,7 +105,7 @@ func Open(c Config) (_ *Store, err error) {
 		}
 	}()
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Store{log: c.Log, metrics: newMetrics(c.Reg), options: o, now: c.Now, stop: stop}
+	s := &Store{log: c.Log, metrics: newMetrics(c.Reg), options: o, clock: clock{now: c.Now}, stop: stop}
 	s.counts.begin()
 	s.cache.wake = make(chan struct{}, 1)
 	s.redemptions = group[redemption, outcome]{key: redemption.alone, send: s.redeem, maxWait: o.timeout / 5, alone: c.Alone}
@@ -137,12 +137,15 @@ func Open(c Config) (_ *Store, err error) {
 	if err := s.cache.refresh(start, s); err != nil {
 		return nil, err
 	}
+	if s.clock.now != nil {
+		if err := s.lookAtClock(start); err != nil {
+			return nil, err
+		}
+		s.background(ctx, s.watchClock)
+	}
 	s.background(ctx, s.watchPools)
 	if direct, ok := o.directly(pc); ok && s.postgres {
 		s.background(ctx, func(ctx context.Context) { s.listen(ctx, direct) })
-	}
-	if s.now != nil {
-		s.background(ctx, s.watchClock)
 	}
 	return s, nil
 }

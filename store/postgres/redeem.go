@@ -36,6 +36,10 @@ type outcome struct {
 
 // RedeemTicket implements ticket.Store.
 func (s *Store) RedeemTicket(ctx context.Context, r ticket.Redemption) (ticket.Redeemed, error) {
+	var err error
+	if r.Now, err = s.heed(ctx, r.Now); err != nil {
+		return ticket.Redeemed{}, err
+	}
 	attempt := redemption{Redemption: r}
 	rand.Read(attempt.id[:])
 	out, err := s.redemptions.do(ctx, attempt)

@@ -76,6 +76,10 @@ func (s *Store) updateRecipient(ctx context.Context, tx pgx.Tx, key []byte, r us
 
 // KeepCode implements userpool.SentCodes. It locks the sign-in before the recipient.
 func (s *Store) KeepCode(ctx context.Context, c userpool.OneTimeCode, now time.Time) error {
+	now, err := s.heed(ctx, now)
+	if err != nil {
+		return err
+	}
 	return s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if c.Of != (userpool.OneTimeKey{}) {
 			u, err := s.lockUnfinished(ctx, tx, c.PoolID, c.Of, now)
@@ -110,8 +114,12 @@ func (s *Store) KeepCode(ctx context.Context, c userpool.OneTimeCode, now time.T
 
 // UseCode implements userpool.SentCodes.
 func (s *Store) UseCode(ctx context.Context, c userpool.OneTimeCode, now time.Time) error {
+	now, err := s.heed(ctx, now)
+	if err != nil {
+		return err
+	}
 	var judged error
-	err := s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		key := s.recipientKey(c.PoolID, c.To)
 		r, _, err := s.lockRecipient(ctx, tx, key)
 		if err != nil {

@@ -27,7 +27,11 @@ func (c creation) alone() string { return c.PoolID + "/" + c.UserID }
 
 // CreateTicket implements ticket.Store.
 func (s *Store) CreateTicket(ctx context.Context, t ticket.Ticket, now time.Time) error {
-	_, err := s.creations.do(ctx, creation{t, now})
+	now, err := s.heed(ctx, now)
+	if err != nil {
+		return err
+	}
+	_, err = s.creations.do(ctx, creation{t, now})
 	return err
 }
 

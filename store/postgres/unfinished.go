@@ -23,6 +23,9 @@ ON CONFLICT (key) DO NOTHING`
 // that is there is of this very sign-in, and the statement may run again when
 // nobody knows what became of it.
 func (s *Store) CreateUnfinished(ctx context.Context, u userpool.Unfinished) error {
+	if _, err := s.heed(ctx, u.Key.IssuedAt()); err != nil {
+		return err
+	}
 	sealed := s.sealer.Seal(nil, placeUnfinished, u.Key[:], record.EncodeUnfinished(u))
 	_, err := read(ctx, s, "create sign-in", createUnfinished,
 		[]any{u.Key[:], u.PoolID, u.ExpiresAt, u.Failures, maybe(u.FinishedAt), sealed, u.Codes}, exists)
@@ -57,6 +60,10 @@ func (s *Store) scanUnfinished(r pgx.Row, k userpool.OneTimeKey) (u userpool.Unf
 
 // Unfinished implements userpool.Store.
 func (s *Store) Unfinished(ctx context.Context, poolID string, k userpool.OneTimeKey, now time.Time) (userpool.Unfinished, error) {
+	now, err := s.heed(ctx, now)
+	if err != nil {
+		return userpool.Unfinished{}, err
+	}
 	found, err := read(ctx, s, "read sign-in", readUnfinished, []any{k[:]},
 		func(r pgx.CollectableRow) (userpool.Unfinished, error) { return s.scanUnfinished(r, k) })
 	switch {
@@ -86,6 +93,10 @@ func (s *Store) lockUnfinished(ctx context.Context, tx pgx.Tx, poolID string, k 
 
 // FailUnfinished implements userpool.Store.
 func (s *Store) FailUnfinished(ctx context.Context, poolID string, k userpool.OneTimeKey, now time.Time) error {
+	now, err := s.heed(ctx, now)
+	if err != nil {
+		return err
+	}
 	return s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := s.lockUnfinished(ctx, tx, poolID, k, now); err != nil {
 			return err
@@ -99,6 +110,10 @@ func (s *Store) FailUnfinished(ctx context.Context, poolID string, k userpool.On
 
 // FinishUnfinished implements userpool.Store.
 func (s *Store) FinishUnfinished(ctx context.Context, f userpool.Finish, resolve func(userpool.Unfinished, userpool.Matches) (userpool.User, audit.Event, error)) (userpool.User, error) {
+	var err error
+	if f.Now, err = s.heed(ctx, f.Now); err != nil {
+		return userpool.User{}, err
+	}
 	var of userpool.Unfinished
 	lock := func(ctx context.Context, tx pgx.Tx) (err error) {
 		of, err = s.lockUnfinished(ctx, tx, f.PoolID, f.Key, f.Now)
