@@ -195,7 +195,18 @@ type Attempt struct {
 	Secret         string // "" for none
 	Verifier       string // RFC 7636 code_verifier, "" for none
 	IdempotencyKey string // "" for none
-	Addr           netip.Addr
+	// Wanted is what the caller wants for the ticket, where there is a choice: a
+	// repeat wants the same.
+	Wanted string
+	Addr   netip.Addr
+}
+
+// repeatable is what a repeat has in common with the first success.
+func (a Attempt) repeatable() string {
+	if a.Wanted == "" {
+		return a.IdempotencyKey
+	}
+	return a.IdempotencyKey + " " + a.Wanted // there is no space in a key
 }
 
 // Redeem redeems the ticket for the caller, in this order: rate limit, secret,
@@ -289,7 +300,7 @@ func (s *Service) redeem(ctx context.Context, pool userpool.Pool, a Attempt, now
 		r.Challenge = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
 	if a.IdempotencyKey != "" {
-		r.Idempotency = sha256.Sum256([]byte(a.IdempotencyKey))
+		r.Idempotency = sha256.Sum256([]byte(a.repeatable()))
 	}
 	done, err = s.store.RedeemTicket(ctx, r)
 	if errors.Is(err, ErrRedeemed) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -53,7 +54,8 @@ func (a *API) redeem(c echo.Context, f form) error {
 	if len(f["nonce"]) > maxNonce {
 		return userpool.Invalid("nonce", "is too long", "过长")
 	}
-	attempt := ticket.Attempt{Ticket: f["ticket"], Secret: who.secret, Verifier: f["code_verifier"], Addr: wire.Addr(c)}
+	attempt := ticket.Attempt{Ticket: f["ticket"], Secret: who.secret, Verifier: f["code_verifier"], Addr: wire.Addr(c),
+		Wanted: strings.Join([]string{GrantTicket, scope, f["nonce"]}, "\n")}
 	if attempt.IdempotencyKey, err = wire.IdempotencyKey(c.Request()); err != nil {
 		return err
 	}

@@ -185,6 +185,37 @@ func TestRepeatedGrant(t *testing.T) {
 	wantError(t, "an empty key", send(b, "/oauth/token", grant(p, b.Ticket(p, "ann")), "Idempotency-Key: "), 400, "invalid_request")
 }
 
+// Who wants something else for the ticket than the first success gave does not
+// repeat it, whatever the key: more rights, another nonce, an answer of another
+// dialect.
+func TestRepeatIsTheSameRequest(t *testing.T) {
+	const key = "Idempotency-Key: k"
+	b := bridgetest.New(t)
+	p := b.NewPool(es256)
+	for name, change := range map[string][]string{
+		"more scope": {"scope", "openid phone"}, "less scope": {"scope", ""}, "a nonce": {"scope", "openid", "nonce", "n"},
+	} {
+		ticket := b.Ticket(p, "ann")
+		first := redeemed(send(b, "/oauth/token", grant(p, ticket, "scope", "openid"), key))
+		wantError(t, name, send(b, "/oauth/token", grant(p, ticket, change...), key), 400, "invalid_grant")
+		wantHolds(t, name, b, p, first.AccessToken, false)
+	}
+	ours := "/oauth/app2wxapp/auth/" + p.ID
+	body := func(ticket string) string { return fmt.Sprintf(`{"ticket":%q,"secret":%q}`, ticket, p.Secret) }
+	ticket := b.Ticket(p, "ann")
+	redeemed(send(b, "/oauth/token", grant(p, ticket), key))
+	if got := b.Post(ours, body(ticket), key); got.Status != 400 {
+		t.Errorf("after OAuth's: %d %s, want 400", got.Status, got.Body)
+	}
+	ticket = b.Ticket(p, "ann")
+	for range 2 {
+		if got := b.Post(ours, body(ticket), key); got.Status != 200 {
+			t.Errorf("the first and its repeat: %d %s, want 200", got.Status, got.Body)
+		}
+	}
+	wantError(t, "after ours", send(b, "/oauth/token", grant(p, ticket), key), 400, "invalid_grant")
+}
+
 // A replay ends what the ticket began, refreshed or not; the pool may say
 // otherwise.
 func TestReplayEndsSession(t *testing.T) {
