@@ -63,7 +63,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "Idempotency-Key ignored", file: "ticket/service.go",
-		old: "r.Idempotency = sha256.Sum256([]byte(a.IdempotencyKey))", new: "_ = sha256.Sum256([]byte(a.IdempotencyKey))", packages: theTicket,
+		old: "r.Idempotency = sha256.Sum256([]byte(a.repeatable()))", new: "_ = sha256.Sum256([]byte(a.repeatable()))", packages: theTicket,
 	},
 	{
 		name: "Idempotency-Key: any key repeats", file: "store/bolt/tickets.go",

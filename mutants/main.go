@@ -3,7 +3,7 @@
 //
 // The list holds the defects that this kind of program is known for. A defect
 // whose place is gone, one that does not compile and one that no test notices
-// are all failures.
+// are all failures, as are tests that fail without any.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,11 +48,12 @@ func run(ctx context.Context, only string) error {
 	if err := copyTree(ctx, copied); err != nil {
 		return err
 	}
+	chosen := slices.DeleteFunc(all(), func(m mutant) bool { return !strings.Contains(m.name, only) })
+	if err := sound(ctx, copied, chosen); err != nil {
+		return err
+	}
 	var failed []string
-	for _, m := range slices.Concat(mutants, newer) {
-		if !strings.Contains(m.name, only) {
-			continue
-		}
+	for _, m := range chosen {
 		start := time.Now()
 		verdict, err := m.plant(ctx, copied)
 		if err != nil {
@@ -64,6 +66,25 @@ func run(ctx context.Context, only string) error {
 	}
 	if len(failed) > 0 {
 		return fmt.Errorf("not noticed: %s", strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+func all() []mutant { return slices.Concat(mutants, newer, onPostgres) }
+
+// sound returns an error if tests of the mutants' packages fail as they are: then
+// they would fail with any defect, and with none.
+func sound(ctx context.Context, dir string, chosen []mutant) error {
+	packages := map[string]bool{}
+	for _, m := range chosen {
+		for _, p := range m.packages {
+			packages[p] = true
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(packages)) {
+		if out, err := goTool(ctx, dir, []string{"test", "-count=1", p}); err != nil {
+			return fmt.Errorf("%s fails without a defect:\n%s", p, out)
+		}
 	}
 	return nil
 }

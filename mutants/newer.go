@@ -4,7 +4,6 @@ var (
 	theOAuth   = []string{"./bridge/oauth"}
 	theCasdoor = []string{"./bridge/casdoor"}
 	theCaptcha = []string{"./captcha"}
-	thePG      = []string{"./store/postgres"}
 )
 
 // newer are the defects of what came after the ticket.
@@ -16,6 +15,10 @@ var newer = []mutant{
 	{
 		name: "oauth: a repeat begins with another refresh token", file: "bridge/oauth/token.go",
 		old: "begin.Seed = attempt.Ticket + \" \" + attempt.IdempotencyKey", new: "begin.Seed = \"\"", packages: theOAuth,
+	},
+	{
+		name: "oauth: a repeat may want something else", file: "ticket/service.go",
+		old: "if a.Wanted == \"\" {", new: "if a.Wanted == \"\" || a.Secret != \"\" {", packages: theOAuth,
 	},
 	{
 		name: "oauth: introspection without the secret", file: "bridge/oauth/introspect.go",
@@ -88,30 +91,6 @@ var newer = []mutant{
 	{
 		name: "codes: a code is used twice", file: "userpool/sentcode.go",
 		old: "c.Used = true", new: "c.Used = len(shown) == 0", packages: theStore,
-	},
-	{
-		name: "postgres: a ticket need not be listed as live", file: "store/postgres/redeem.go",
-		old: " AND f.no = ANY (a.live_no)\n", new: "\n", packages: thePG,
-	},
-	{
-		name: "postgres: a ticket from before the user was signed out", file: "store/postgres/redeem.go",
-		old: " AND (a.not_before IS NULL OR f.issued_at > a.not_before)", new: "", packages: thePG,
-	},
-	{
-		name: "postgres: a blocked user redeems", file: "store/postgres/redeem.go",
-		old: "AND NOT a.blocked AND (", new: "AND (", packages: thePG,
-	},
-	{
-		name: "postgres: the pool is ignored", file: "store/postgres/redeem.go",
-		old: "t.key = q.key AND t.pool_id = ($2::text[])[q.n] AND t.epoch", new: "t.key = q.key AND t.epoch", packages: thePG,
-	},
-	{
-		name: "postgres: whoever lies at a place is the user", file: "store/postgres/redeem.go",
-		old: "WHERE u.ctid = a.user_place AND u.pool_id = ($2::text[])[q.n] AND u.id = t.user_id",
-		new: "WHERE u.ctid = a.user_place", packages: thePG,
-	}, {
-		name: "postgres: counted without a mark", file: "store/postgres/redeem.go",
-		old: "1 / ((SELECT count(*) FROM marked) = (SELECT count(*) FROM counted))::int", new: "1", packages: thePG,
 	},
 	{
 		name: "session: > for >= at its end", file: "token/session.go",
