@@ -184,7 +184,10 @@ func (c *callers) next() string {
 
 const machineTTL = 60 * time.Second
 
-var machineFor = flag.Duration("machine.for", 7*time.Second, "how long TestMachine begins new runs, of which there are -rapid.checks at most")
+var (
+	machineFor  = flag.Duration("machine.for", 7*time.Second, "how long TestMachine begins new runs, of which there are -rapid.checks at most")
+	machineRuns = flag.Int("machine.runs", 25, "how many it makes at least")
+)
 
 // A ticket's life over HTTP by random steps, with restarts and changing
 // settings, against the model: status, code, slug and loginsCount.
@@ -193,7 +196,7 @@ func TestMachine(t *testing.T) {
 	caller := &callers{}
 	run, end := 0, time.Now().Add(*machineFor)
 	rapid.Check(t, func(t *rapid.T) {
-		if time.Now().After(end) {
+		if run >= *machineRuns && time.Now().After(end) {
 			return
 		}
 		run++
