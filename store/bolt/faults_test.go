@@ -195,13 +195,16 @@ func TestCallFailsDuringCreation(t *testing.T) {
 }
 
 // A disk that is full refuses, and the store recovers without a restart when
-// there is space again. A memory file system stands for the disk; where none can
-// be mounted, TestFileSizeLimit has proved the same.
+// there is space again. A memory file system stands for the disk. Only root may
+// mount one: TestFileSizeLimit proves the same for everybody.
 func TestDiskFull(t *testing.T) {
 	root := t.TempDir()
-	if err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size=1m"); err != nil {
-		t.Logf("cannot mount (%v): see TestFileSizeLimit", err)
+	switch err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size=1m"); {
+	case err != nil && os.Getuid() != 0:
+		t.Logf("mount: %v: a user who is not root has TestFileSizeLimit only", err)
 		return
+	case err != nil:
+		t.Fatalf("mount: %v, and root can: this container lacks CAP_SYS_ADMIN; give it that, or do not test as root", err)
 	}
 	t.Cleanup(func() { check(t, syscall.Unmount(root, 0)) })
 	path, ballast := filepath.Join(root, "store.db"), filepath.Join(root, "ballast")
@@ -235,7 +238,7 @@ func TestFileSizeLimit(t *testing.T) {
 }
 
 // outOfSpace lets space end, redeems until that is refused, lets it return, and
-// wants the store back within 10 s with all that was acknowledged.
+// wants the store to write again in time, with all that was acknowledged.
 func outOfSpace(t *testing.T, s *Store, path string, fill, free func()) {
 	t.Helper()
 	var log []event
@@ -259,15 +262,18 @@ func outOfSpace(t *testing.T, s *Store, path string, fill, free func()) {
 	free()
 	start := time.Now()
 	w.again = true
-	for i := range 5 {
-		check(t, w.step("redeem", fmt.Sprint("before", i), func() error {
-			return second(s.RedeemTicket(ctx, idempotent(fmt.Sprint("before", i))))
-		}))
+	redeem := func(i int) {
+		id := fmt.Sprint("before", i)
+		check(t, w.step("redeem", id, func() error { return second(s.RedeemTicket(ctx, idempotent(id))) }))
+	}
+	redeem(0)
+	if took := time.Since(start); took > recovery {
+		t.Errorf("the first redemption was acknowledged after %v, want %v at most", took, recovery)
+	}
+	for i := 1; i < 5; i++ {
+		redeem(i)
 	}
 	check(t, w.login("after", true, true))
-	if took := time.Since(start); took > 20*time.Second {
-		t.Errorf("recovery took %v, want 20s at most", took)
-	}
 	closeStore(t, s)
 	check(t, truthOf(log).verify(path))
 }

@@ -25,19 +25,23 @@ type step struct {
 	acked bool
 }
 
+// recovery is how long a store may refuse after the cause of it has ended; the
+// same number is in docs/reliability.md.
+const recovery = 10 * time.Second
+
 // workload signs users in as the server does, and notes each step.
 type workload struct {
 	s    *Store
 	note func(any)
-	// again, if set, repeats a step that was answered ErrUnavailable until the
-	// time is over: a store must recover by itself.
+	// again, if set, repeats a step that was answered ErrUnavailable until
+	// recovery is over: a store must recover by itself.
 	again bool
 }
 
 func (w *workload) step(what, id string, do func() error) error {
 	w.note(step{what, id, false})
 	err := do()
-	for end := time.Now().Add(10 * time.Second); w.again && errors.Is(err, userpool.ErrUnavailable) && time.Now().Before(end); {
+	for end := time.Now().Add(recovery); w.again && errors.Is(err, userpool.ErrUnavailable) && time.Now().Before(end); {
 		runtime.Gosched()
 		err = do()
 		if errors.Is(err, userpool.ErrPoolExists) || errors.Is(err, userpool.ErrUserExists) {
