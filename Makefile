@@ -22,6 +22,10 @@ TESTFUZZ    ?= 5s
 HISTORYOPS  ?= 200000
 SOAKTIME    ?= 60m
 
+# Tests of the program that choose their stores themselves, and take long: a
+# second time would prove nothing. What is not here runs on either store.
+ONESTORE    := ^(TestReplicasRace|TestReplicasKilled|TestPostgresCrashes|TestRollingRestart|TestPostgresInTrouble|TestServeOnPostgres|TestStoreMigrateCommand|TestBackupCommand)$$
+
 .PHONY: run build test lint tools fuzz fuzz-target crash soak mutants bench gosec vuln history
 
 run:
@@ -32,9 +36,9 @@ build:
 
 test: tools lint
 	go test -race -shuffle=on -timeout 20m ./...
-	APP2WXAPP_TEST_STORE=postgres go test -race -shuffle=on -timeout 20m ./bridge/...
+	APP2WXAPP_TEST_STORE=postgres go test -race -shuffle=on -timeout 20m -skip '$(ONESTORE)' . ./bridge/... ./wechat/sandbox/demo
 	cd deploy/check && go vet ./... && go test -count=1 ./... # the manifests lie outside, where the cache does not look
-	cd bridge/casdoor/sdk && go vet ./... && go test -race -timeout 5m ./...
+	cd bridge/casdoor/sdk && go vet ./... && go test -race -timeout 5m ./... && APP2WXAPP_TEST_STORE=postgres go test -race -timeout 5m ./...
 	$(MAKE) --no-print-directory fuzz FUZZTIME=$(TESTFUZZ)
 
 # The browser tests need Chromium, those of replicas and store/postgres the

@@ -53,7 +53,7 @@ func (p *program) at(url string) *program {
 // A backup of a running server becomes a store in another folder, in which no
 // ticket from before can be redeemed.
 func TestBackupCommand(t *testing.T) {
-	p := newProgram(t)
+	p := newProgramOnFile(t)
 	p.start()
 	pool, secret := p.newPool()
 	spent := p.issue(pool, "alice")
@@ -118,7 +118,7 @@ func (p *program) wantLogin(pool, secret string, n int) {
 
 // A store goes to PostgreSQL and back, and is killed half-way each time.
 func TestStoreMigrateCommand(t *testing.T) {
-	p := newProgram(t)
+	p := newProgramOnFile(t)
 	p.start()
 	pool, secret := p.newPool()
 	spent := p.issue(pool, "alice")

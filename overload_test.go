@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +22,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"app2wxapp/audit"
-	"app2wxapp/store"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
@@ -226,16 +223,12 @@ func quantile(took []time.Duration, q float64) time.Duration {
 // prepare puts tickets of so many users into the store of the stopped server.
 func (p *program) prepare(pool string, tickets, users int) []string {
 	p.t.Helper()
-	text, err := os.ReadFile(filepath.Join(p.folder, "data", "encryption.key"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	key, err := decodeKey(strings.TrimSpace(string(text)))
+	cfg, _, err := parseConfig("", nil, p.env)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	reg, log, ctx := prometheus.NewRegistry(), slog.New(slog.DiscardHandler), context.Background()
-	st, err := store.Open(store.Config{URL: "bolt:" + filepath.Join(p.folder, "data", "app2wxapp.db"), Key: [32]byte(key), Log: log, Reg: reg})
+	st, _, _, err := openStore(cfg, log, reg)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 
 // StoreEnv is the variable that says where the bridges of a process keep
 // everything: "bolt", in a file, or "postgres", in a database of a cluster that
-// package pgtest starts. Unset means bolt. make test runs all tests below
-// bridge/ with each.
+// package pgtest starts. Unset means bolt. make test runs all tests through HTTP
+// with each.
 const StoreEnv = "APP2WXAPP_TEST_STORE"
 
 // storeKey is the encryption key of every store.
