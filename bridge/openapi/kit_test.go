@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -274,5 +275,5 @@ func TestMain(m *testing.M) {
 	for _, media := range []string{"text/html", "application/x-pem-file", "image/png"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.PlainBodyDecoder)
 	}
-	m.Run()
+	os.Exit(bridgetest.Main(m))
 }
