@@ -23,8 +23,12 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := storePath(cfg); err != nil {
-				return err
+			// A URL of PostgreSQL was parsed with the settings: without asking the
+			// server no more can be told. A file may turn out to be a folder.
+			if !store.Remote(string(cfg.StoreURL)) {
+				if _, err := storePath(cfg); err != nil {
+					return err
+				}
 			}
 			if _, err := certificate(cfg); err != nil {
 				return err

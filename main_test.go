@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -621,5 +622,31 @@ func TestConfigCheck(t *testing.T) {
 	_, err := run(t, t.Context(), "config", "check", "--config", bad)
 	if err == nil || !strings.Contains(err.Error(), ":2:") || !strings.Contains(err.Error(), ":4:") {
 		t.Errorf("two mistakes: %v, want both with their lines", err)
+	}
+}
+
+// A store in PostgreSQL is checked as far as can be without asking the server,
+// and its password is in no line.
+func TestConfigCheckPostgres(t *testing.T) {
+	t.Setenv("APP2WXAPP_ENCRYPTION_KEY", base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	t.Setenv("APP2WXAPP_ADMIN_TOKEN", testAdmin)
+	for _, row := range []struct{ url, want, refused string }{
+		{"postgres://bridge:planted-password@db.example.com:5433/logins?sslmode=require", "store postgres://db.example.com:5433/logins\n", ""},
+		{"postgresql://bridge:planted-password@127.0.0.1/logins?pooler=transaction&direct=127.0.0.1:5432", "store postgres://127.0.0.1:5432/logins\n", ""},
+		{"postgres://bridge:planted-password@127.0.0.1:5432/logins?sslmode=sometimes", "", "look at its parameters"},
+		{"postgres://bridge:planted-password@127.0.0.1:5432/logins?pooler=session", "", "can only be transaction"},
+		{"postgres://bridge:planted-password%@127.0.0.1:5432/logins", "", "escaped by %"},
+	} {
+		t.Setenv("APP2WXAPP_STORE_URL", row.url)
+		out, err := run(t, t.Context(), "config", "check")
+		switch {
+		case row.refused == "" && (err != nil || !strings.HasPrefix(out, "ok:") || !strings.HasSuffix(out, row.want)):
+			t.Errorf("config check of %s: %v %s, want ok and %s", row.url, err, out, row.want)
+		case row.refused != "" && (err == nil || !strings.Contains(err.Error(), row.refused)):
+			t.Errorf("config check of %s: %v %s, want a refusal with %q", row.url, err, out, row.refused)
+		}
+		if text := out + fmt.Sprint(err); strings.Contains(text, "planted-password") {
+			t.Errorf("config check of %s prints the password: %s", row.url, text)
+		}
 	}
 }
