@@ -108,8 +108,11 @@ func TestDocsHaveEveryCommand(t *testing.T) {
 				continue
 			}
 			walk(sub, name)
+			if sub.HasSubCommands() && name != "audit" { // it prints its help, and does nothing else
+				continue
+			}
 			for _, readme := range readmes {
-				if sub.Runnable() && !strings.Contains(readText(t, readme), "`"+name+"`") {
+				if !strings.Contains(readText(t, readme), "`"+name+"`") {
 					t.Errorf("%s does not name the command `%s`", readme, name)
 				}
 			}

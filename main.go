@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -61,7 +62,40 @@ app2wxapp 让原生 App 通过微信小程序登录用户。不带子命令时�
 	serve := serveCommand()
 	root.RunE = serve.RunE
 	root.AddCommand(serve, sandboxCommand(), tryCommand(), poolCommand(), userCommand(), auditCommand(), storeCommand(), backupCommand(), restoreCommand(), configCommand(), healthcheckCommand(), versionCommand())
+	root.InitDefaultCompletionCmd()
+	refuseUnknown(root)
 	return root
+}
+
+// refuseUnknown has each command with others below it refuse a word that is none
+// of them, and print its help where it does nothing by itself. Cobra refuses at
+// the root only: below it a misspelt command is help and exit status 0, which a
+// script takes for success.
+func refuseUnknown(c *cobra.Command) {
+	if !c.HasSubCommands() {
+		return
+	}
+	c.Args = subcommand
+	if !c.Runnable() {
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
+	for _, sub := range c.Commands() {
+		refuseUnknown(sub)
+	}
+}
+
+// subcommand is the cobra.PositionalArgs of a command with others below it: what
+// is left is none of their names. The error is like cobra's own.
+func subcommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	c.SuggestionsMinimumDistance = 2 // as cobra has it at the root
+	near := c.SuggestionsFor(args[0])
+	if len(near) == 0 {
+		return fmt.Errorf("unknown command %q for %q; see %[2]s --help", args[0], c.CommandPath())
+	}
+	return fmt.Errorf("unknown command %q for %q\n\nDid you mean this?\n\t%s", args[0], c.CommandPath(), strings.Join(near, "\n\t"))
 }
 
 func versionCommand() *cobra.Command {

@@ -14,11 +14,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"app2wxapp/bridge/bridgetest"
 	"app2wxapp/store/postgres/pgtest"
@@ -648,5 +651,48 @@ func TestConfigCheckPostgres(t *testing.T) {
 		if text := out + fmt.Sprint(err); strings.Contains(text, "planted-password") {
 			t.Errorf("config check of %s prints the password: %s", row.url, text)
 		}
+	}
+}
+
+// A word that is no command is refused wherever it stands: a script that
+// misspells one must not go on as if it had been obeyed.
+func TestUnknownCommand(t *testing.T) {
+	for _, row := range []struct{ line, want string }{
+		{"config chek", `unknown command "chek" for "app2wxapp config"` + "\n\nDid you mean this?\n\tcheck"},
+		{"pool lst", "\n\tlist"},
+		{"pool secret delte P S", `unknown command "delte" for "app2wxapp pool secret"` + "\n\nDid you mean this?\n\tdelete"},
+		{"user export P U", `unknown command "export" for "app2wxapp user"; see app2wxapp user --help`},
+		{"store migrat", "\n\tmigrate"},
+		{"audit verfy", "\n\tverify"},
+		{"srve", "\n\tserve"},
+	} {
+		if out, err := run(t, t.Context(), strings.Fields(row.line)...); err == nil || !strings.Contains(err.Error(), row.want) || out != "" {
+			t.Errorf("%s: %v, printed %q; want a refusal with %q", row.line, err, out, row.want)
+		}
+	}
+	groups := 0
+	var walk func(c *cobra.Command, path []string)
+	walk = func(c *cobra.Command, path []string) {
+		groups++
+		if _, err := run(t, t.Context(), append(path, "nonsuch")...); err == nil || !strings.Contains(err.Error(), `"nonsuch" for "`+c.CommandPath()+`"`) {
+			t.Errorf("%s nonsuch: %v, want a refusal that names both", c.CommandPath(), err)
+		}
+		if c.HasParent() && c.Name() != "audit" { // these do something by themselves
+			if out, err := run(t, t.Context(), path...); err != nil || !strings.Contains(out, "Available Commands:") {
+				t.Errorf("%s: %v %s, want its help", c.CommandPath(), err, out)
+			}
+		}
+		for _, sub := range c.Commands() {
+			if sub.HasSubCommands() {
+				walk(sub, append(slices.Clone(path), sub.Name()))
+			}
+		}
+	}
+	walk(newCommand(), nil)
+	if groups < 8 {
+		t.Errorf("%d commands have others below them, want those of the README and cobra's completion", groups)
+	}
+	if out, err := newProgram(t).command("config", "chek").CombinedOutput(); err == nil || !strings.Contains(string(out), "unknown command") {
+		t.Errorf("the program: %v %s, want exit status 1", err, out)
 	}
 }
