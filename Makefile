@@ -102,6 +102,7 @@ soak:
 	go test -race -v -timeout $(SOAKTIME) -run TestKill . -args -kill.rounds=200
 	go test -v -timeout $(SOAKTIME) -run 'TestReplicas|TestPostgresCrashes|TestRollingRestart' . \
 	  -args -race.tickets=2000 -replica.kills=30 -postgres.crashes=20 -rolling.restarts=5
+	go test -race -v -timeout $(SOAKTIME) -run 'TestWeChatHangs|TestOverload|TestSlowClients' . -args -wechat.hangs=3m -overload.for=2s
 	$(MAKE) history
 	$(MAKE) fuzz FUZZTIME=10s
 
