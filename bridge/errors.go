@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"app2wxapp/bridge/admin"
+	"app2wxapp/bridge/authing"
 	"app2wxapp/bridge/wire"
 )
 
@@ -20,6 +21,23 @@ func speaking(tell wire.Dialect) echo.MiddlewareFunc {
 			c.Set(keyDialect, tell)
 			return next(c)
 		}
+	}
+}
+
+// byAddress is before the routes: it gives a request the dialect in which it is
+// told that there is no such address, or no such method there, by what the
+// address is below. Our own has all others. A route says its own dialect.
+func (s *Server) byAddress(next echo.HandlerFunc) echo.HandlerFunc {
+	asIDaaS := wire.Dialect(s.idaas.Tell)
+	return func(c echo.Context) error {
+		switch path := c.Request().URL.Path; {
+		case strings.HasPrefix(path, "/api/v2/sdk/"):
+			c.Set(keyDialect, asIDaaS)
+		case strings.HasPrefix(path, "/api/v2/"):
+			// Authing's SDKs inherit many calls that nobody speaks here.
+			c.Set(keyDialect, wire.Dialect(authing.TellREST))
+		}
+		return next(c)
 	}
 }
 
@@ -39,7 +57,7 @@ func (s *Server) fail(err error, c echo.Context) {
 		return
 	}
 	told.SetRetryAfter(c.Response().Header())
-	if allow, _ := c.Get(echo.ContextKeyHeaderAllow).(string); told.Problem == wire.MethodNotAllowed {
+	if allow, _ := c.Get(echo.ContextKeyHeaderAllow).(string); told.Status == http.StatusMethodNotAllowed {
 		c.Response().Header().Set(echo.HeaderAllow, strings.TrimPrefix(allow, "OPTIONS, "))
 	}
 	maps.Copy(c.Response().Header(), told.Header)

@@ -240,6 +240,67 @@ func TestMethodNotAllowed(t *testing.T) {
 	b.Do("GET", b.URL+redeemPath(p), "", "X-HTTP-Method-Override: POST").WantError(405, 4050, "method_not_allowed")
 }
 
+// What there is not below /api/v2/ is told in the dialect of its clients, on the
+// public listener alone: IDaaS's in its shape with the fitting status, Authing's
+// calls as Authing tells errors. Elsewhere it is told in our own.
+func TestNoSuchCallInDialects(t *testing.T) {
+	t.Parallel()
+	b := bridgetest.New(t)
+	const (
+		idaas404    = `{"error_code":"SDK.HTTP.0404","error_msg":"没有这个地址"}`
+		idaas405    = `{"error_code":"SDK.HTTP.0405","error_msg":"不支持该请求方法，见 Allow 响应头"}`
+		authing404  = `{"code":4040,"message":"本服务不支持该接口","data":null}`
+		authing405  = `{"code":4050,"message":"不支持该请求方法，见 Allow 响应头","data":null}`
+		miniprogram = "/api/v2/sdk/login/wechat-miniprogram"
+	)
+	for _, row := range []struct {
+		method, path string
+		status       int
+		allow, body  string
+	}{
+		{"GET", miniprogram, 405, "POST", idaas405},
+		{"OPTIONS", miniprogram, 405, "POST", idaas405},
+		{"ODD", miniprogram, 405, "POST", idaas405},
+		{"HEAD", miniprogram, 405, "POST", ""},
+		{"POST", "/api/v2/sdk/captcha", 405, "GET", idaas405},
+		{"HEAD", "/api/v2/sdk/captcha", 405, "GET", ""},
+		{"POST", "/api/v2/sdk/logout", 405, "GET", idaas405},
+		{"POST", miniprogram + "/", 404, "", idaas404},
+		{"OPTIONS", miniprogram + "/", 404, "", idaas404},
+		{"POST", "//api//v2/sdk/nothing", 404, "", idaas404},
+		{"POST", "/api/v2/sdk/login/wechat", 404, "", idaas404},
+		{"HEAD", "/api/v2/sdk/login/wechat", 404, "", ""},
+		{"GET", "/api/v2/sdk/", 404, "", idaas404},
+
+		{"GET", "/api/v2/upload", 405, "POST", authing405},
+		{"OPTIONS", "/api/v2/upload", 405, "POST", authing405},
+		{"POST", "/api/v2/logout", 405, "GET", authing405},
+		{"HEAD", "/api/v2/logout", 405, "GET", ""},
+		{"PUT", "/api/v2/userpools/detail", 405, "GET", authing405},
+		{"GET", "/api/v2/users/me/orgs", 200, "", authing404},
+		{"OPTIONS", "/api/v2/users/me/orgs", 200, "", authing404},
+		{"POST", "/api/v2/logout/", 200, "", authing404},
+		{"POST", "/api/v2/sdk", 200, "", authing404},
+		{"POST", "/api/v2/", 200, "", authing404},
+	} {
+		r := b.Do(row.method, b.URL+row.path, "")
+		if r.Status != row.status || r.Body != row.body || r.Header.Get("Allow") != row.allow {
+			t.Errorf("%s %s: %d, Allow %q, %s; want %d, %q, %s", row.method, row.path, r.Status, r.Header.Get("Allow"), r.Body, row.status, row.allow, row.body)
+		}
+	}
+	english := b.Do("GET", b.URL+miniprogram, "", "X-L: en").Want(405).Body
+	if !strings.Contains(english, "this method is not allowed here") {
+		t.Errorf("with X-L: en: %s", english)
+	}
+	for _, path := range []string{"/api/v2", "/api/v1/oauth2/nothing", "/api/v20/sdk/nothing"} {
+		b.Do("POST", b.URL+path, "").WantError(404, 4040, "not_found")
+	}
+	b.Do("POST", b.URL+"/api/v1/oauth2/keys", "").WantError(405, 4050, "method_not_allowed")
+	for _, path := range []string{miniprogram, "/api/v2/users/me/orgs"} {
+		b.Do("GET", b.AdminURL+path, "").WantError(404, 4040, "not_found")
+	}
+}
+
 // A body is refused by its declared length before a byte of it is read, and by
 // its bytes where no length is declared.
 func TestTooLarge(t *testing.T) {

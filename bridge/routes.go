@@ -17,7 +17,7 @@ import (
 // Every URL of the program.
 
 func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi.API) http.Handler {
-	e.Pre(singleSlashes)
+	e.Pre(singleSlashes, canonical, s.byAddress)
 
 	// Authing's app2wxapp: contract sections 4.1, 4.2 and 4.4.
 	e.POST("/oauth/app2wxapp/ticket/:userPoolId", s.issue, s.room.limited)
@@ -41,7 +41,6 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 
 	// Casdoor and Hanzo IAM. casdoor.Canonical has the other names of these.
 	asCasdoor, inEnvelope := speaking(casdoor.Tell), speaking(casdoor.TellEnvelope)
-	e.Pre(canonical)
 	e.POST("/v1/iam/oauth/token", s.casdoor.Token, asCasdoor, s.room.limited)
 	e.POST("/v1/iam/oauth/refresh", s.casdoor.Refresh, asCasdoor, s.room.limited)
 	e.POST("/v1/iam/oauth/introspect", s.casdoor.Introspect, asCasdoor, s.room.limited)
@@ -92,7 +91,6 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 	e.GET("/api/v2/logout", sdk.Logout, rest, s.room.limited)
 	e.GET("/api/v2/userpools/detail", sdk.Detail, rest, s.room.limited)
 	e.POST("/api/v2/upload", sdk.Upload, speaking(authing.TellUpload), s.room.limited)
-	e.Any("/api/v2/*", sdk.Unsupported, rest, s.room.limited)
 	// Not limited: a picture is more than net/http holds back.
 	e.GET("/uploads/:name", sdk.Picture)
 

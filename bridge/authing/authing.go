@@ -3,8 +3,8 @@
 // README.md says which subset, and where it departs.
 //
 // REST calls answer {"code","message","data"}, GraphQL ones {"data"} or
-// {"errors","data"}; every failure of a caller's is HTTP 200 with a number in
-// it, since half of the clients look at nothing else and the other half throws
+// {"errors","data"}; what a caller can mend in a call is HTTP 200 with a number
+// in it, since half of the clients look at nothing else and the other half throws
 // away the body of any other status.
 //
 // A handler decodes, makes one call of the domain, and encodes.

@@ -21,6 +21,8 @@ var (
 	errUnsupported = errors.New("authing: not spoken here")
 )
 
+var unsupported = wire.Problem{Status: 404, Code: 4040, Slug: "not_supported", ZH: "本服务不支持该接口", EN: "this server does not speak this call"}
+
 // table has Authing's numbers for what wire.ProblemOf tells in ours, or does not
 // know. The first that fits counts.
 var table = []struct {
@@ -35,7 +37,9 @@ var table = []struct {
 	{errField, wire.Problem{Status: 403, Code: 2018, Slug: "field_not_allowed", ZH: "没有权限修改该字段", EN: "this field is not a user's to change"}},
 	{errEmail, wire.Problem{Status: 400, Code: 2225, Slug: "use_update_email", ZH: "不能在此修改邮箱", EN: "the e-mail address cannot be changed here"}},
 	{errPhone, wire.Problem{Status: 400, Code: 2226, Slug: "use_update_phone", ZH: "不能在此修改手机号，请用手机号登录", EN: "the phone cannot be changed here; sign in by phone"}},
-	{errUnsupported, wire.Problem{Status: 404, Code: 4040, Slug: "not_supported", ZH: "本服务不支持该接口", EN: "this server does not speak this call"}},
+	{errUnsupported, unsupported},
+	{echo.ErrNotFound, unsupported},
+	{echo.ErrMethodNotAllowed, wire.MethodNotAllowed},
 	{userpool.ErrUserExists, wire.Problem{Status: 409, Code: 2026, Slug: "user_exists", ZH: "该用户名已被使用", EN: "the username is taken"}},
 	{upload.ErrTooLarge, wire.Problem{Status: 413, Code: 4130, Slug: "too_large", ZH: "图片不能超过 1 MiB", EN: "the picture must not exceed 1 MiB"}},
 	{upload.ErrType, wire.Problem{Status: 415, Code: 4150, Slug: "unsupported_media_type", ZH: "只能上传 PNG、JPEG、GIF 或 WebP 图片，长宽各不超过 8192 像素", EN: "the file must be a PNG, JPEG, GIF or WebP picture of at most 8192 pixels each way"}},
@@ -48,16 +52,14 @@ func problem(err error) wire.Problem {
 			return row.Problem
 		}
 	}
-	if he := (*echo.HTTPError)(nil); errors.As(err, &he) && he.Code == http.StatusMethodNotAllowed {
-		return wire.MethodNotAllowed
-	}
 	return wire.ProblemOf(err)
 }
 
 // status is the answer's: 200 for what is the caller's to mend, and the truth
-// for what is ours, which those before us should see.
+// for what is ours, which those before us should see. No SDK sends another
+// method than the call has: whoever does is told as HTTP has it, with Allow.
 func status(p wire.Problem) int {
-	if p.Status >= 500 {
+	if p.Status >= 500 || p.Status == http.StatusMethodNotAllowed {
 		return p.Status
 	}
 	return http.StatusOK
@@ -102,6 +104,3 @@ type fieldError struct {
 }
 
 func (e *fieldError) Unwrap() error { return e.error }
-
-// Unsupported answers the calls that the SDKs inherit and nobody speaks here.
-func (a *API) Unsupported(echo.Context) error { return errUnsupported }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/labstack/echo/v4"
+
 	"app2wxapp/bridge/wire"
 	"app2wxapp/captcha"
 	"app2wxapp/token"
@@ -20,12 +22,14 @@ type problem struct {
 }
 
 // table maps errors to what a client sees. The first that fits counts; what is
-// not in it is ours. Codes of SDK.WECHAT and SDK.MFA are not the vendor's,
-// who published none for these cases.
+// not in it is ours. Codes of SDK.WECHAT, SDK.MFA and SDK.HTTP are not the
+// vendor's, who published none for these cases.
 var table = []struct {
 	err error
 	problem
 }{
+	{echo.ErrNotFound, problem{404, "SDK.HTTP.0404", wire.NotFound.ZH, wire.NotFound.EN}},
+	{echo.ErrMethodNotAllowed, problem{405, "SDK.HTTP.0405", wire.MethodNotAllowed.ZH, wire.MethodNotAllowed.EN}},
 	{errNoClient, problem{400, "SDK.COMMON.1001", "缺少请求头 X-client-id", "the header X-client-id is missing"}},
 	{wire.ErrTooLarge, problem{413, "SDK.COMMON.1001", "请求体不能超过 64 KiB", "the body must not exceed 64 KiB"}},
 	{errDevice, problem{400, "SDK.COMMON.1003", "设备信息不完整", "device information is incomplete: X-operating-sys-version, X-device-fingerprint and X-agent are required"}},
