@@ -52,6 +52,81 @@ func TestOpenRefuses(t *testing.T) {
 	check(t, s.Close())
 }
 
+// A server that may forget what it says is refused, at start and by whoever runs
+// already and connects again, unless the URL puts up with it.
+func TestForgetfulServer(t *testing.T) {
+	server := pgtest.Start(t)
+	admin := server.URL("postgres")
+	url := pgtest.NewOn(t, admin)
+	for _, row := range []struct{ name, good, bad, params string }{
+		{"fsync", "on", "off", ""},
+		{"full_page_writes", "on", "off", ""},
+		// Without a pooler we ask for it ourselves.
+		{"synchronous_commit", "on", "off", "&pooler=transaction"},
+		{"zero_damaged_pages", "off", "on", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			// set returns when whoever connects is given the value.
+			set := func(value string) {
+				pgtest.Exec(t, admin, `ALTER SYSTEM SET `+row.name+` = `+value)
+				pgtest.Exec(t, admin, `SELECT pg_reload_conf()`)
+				eventually(t, row.name+"="+value, func() bool { return asked(t, admin, `SHOW `+row.name)[0] == value })
+			}
+			open(t, url) // which makes the tables
+			running := open(t, url+row.params)
+			refused := func(err error) bool {
+				return err != nil && strings.Contains(err.Error(), row.name+"="+row.bad) && strings.Contains(err.Error(), "durability=unchecked")
+			}
+
+			set(row.bad)
+			if err := second(postgres.Open(config(url + patient + row.params))); !refused(err) {
+				t.Fatalf("at start: %v", err)
+			}
+			s, err := postgres.Open(config(url + patient + row.params + "&durability=unchecked"))
+			check(t, err)
+			check(t, s.Close())
+			// It returns when they have ended.
+			pgtest.Exec(t, url, `SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			eventually(t, "a store that runs connects again", func() bool { err = running.Ready(); return err == nil || refused(err) })
+			if err == nil {
+				t.Error("a store that runs did not refuse the server")
+			}
+			wantErr(t, "what it answers", second(running.User(ctx, "p", "u")), userpool.ErrUnavailable)
+
+			set(row.good)
+			check(t, running.Ready())
+			open(t, url+row.params)
+		})
+	}
+}
+
+// What a role or a server has of its own does not make commits forgetful.
+func TestSynchronousCommit(t *testing.T) {
+	url := pgtest.New(t)
+	pgtest.Exec(t, url, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$`)
+	if got := asked(t, url, `SHOW synchronous_commit`)[0]; got != "off" {
+		t.Fatalf("synchronous_commit=%s, want off", got)
+	}
+	open(t, url)
+}
+
+// A standby is refused, for it takes no writes: whatever durability is put up
+// with, and unless the driver is told to look for the primary beside it.
+func TestStandby(t *testing.T) {
+	primary, standby := pgtest.Start(t), pgtest.Start(t)
+	open(t, standby.URL("postgres")) // so that nothing has to be written at the start
+	standby.Stop(t)
+	standby.StandBy(t)
+	standby.Restart(t)
+	both := strings.Replace(primary.URL("postgres"), primary.Addr(), standby.Addr()+","+primary.Addr(), 1)
+	for _, url := range []string{standby.URL("postgres"), standby.URL("postgres") + "&durability=unchecked", both} {
+		if err := second(postgres.Open(config(url + patient))); err == nil || !strings.Contains(err.Error(), "target_session_attrs=read-write") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	seed(t, open(t, both+"&target_session_attrs=read-write"))
+}
+
 // A table that a crash would empty is refused, but for those that were made so.
 func TestUnloggedTables(t *testing.T) {
 	url := pgtest.New(t)
@@ -69,6 +144,9 @@ func TestUnloggedTables(t *testing.T) {
 		if err := second(postgres.Open(config(url + patient))); err == nil || !strings.Contains(err.Error(), "ALTER TABLE "+table+" SET LOGGED") {
 			t.Errorf("%s: %v", table, err)
 		}
+		s, err := postgres.Open(config(url + patient + "&durability=unchecked"))
+		check(t, err)
+		check(t, s.Close())
 		pgtest.Exec(t, url, `ALTER TABLE `+table+` SET LOGGED`)
 	}
 	open(t, url)

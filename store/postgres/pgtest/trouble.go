@@ -44,6 +44,21 @@ func (s *Server) LimitFiles(t testing.TB, bytes int64) {
 	}
 }
 
+// StandBy makes a server that was stopped a standby from its next start on: it
+// waits for a log that never comes, and only reads.
+func (s *Server) StandBy(t testing.TB) {
+	t.Helper()
+	path := filepath.Join(s.folder, "standby.signal")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.as.Credential; c != nil {
+		if err := os.Chown(path, int(c.Uid), int(c.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // children returns the processes that this one started.
 func children(t testing.TB, pid string) (all []string) {
 	t.Helper()
