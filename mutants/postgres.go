@@ -61,4 +61,8 @@ var onPostgres = []mutant{
 		name: "postgres: a machine that is behind judges by itself", file: "store/postgres/clock.go",
 		old: "if skew > maxStepBack+half {", new: "if skew > maxStepBack+half && skew < 0 {", packages: thePG,
 	},
+	{
+		name: "postgres: a change is not notified", file: "store/postgres/pools.go",
+		old: "`SELECT pg_notify('` + channel + `', '')`", new: "`SELECT ''`", packages: thePG,
+	},
 }

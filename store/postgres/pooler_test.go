@@ -55,5 +55,8 @@ func TestSettingsInForceThroughPgBouncer(t *testing.T) {
 		s := open(t, through)
 		rename(t, a, what)
 		inForce(t, what+": a change is in force", called(s, what))
+		if what == "around" {
+			notified(t, what, a, s)
+		}
 	}
 }

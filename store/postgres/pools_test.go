@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -41,6 +42,26 @@ func called(s *postgres.Store, want string) func() bool {
 	}
 }
 
+// notified makes changes in one store, each when the other has seen the last,
+// until the other has seen more than by looking for them alone: that is one in
+// each ReadEvery, however fast the machine is.
+func notified(t *testing.T, what string, a, b *postgres.Store) {
+	t.Helper()
+	// Beside those looks there may be one that was due, and those at which the
+	// other began to listen.
+	const more = 5
+	start := time.Now()
+	for seen := 1; seen <= 100; seen++ {
+		to := fmt.Sprint(what, " ", seen)
+		rename(t, a, to)
+		inForce(t, "a change is in force", called(b, to))
+		if seen > int(time.Since(start)/postgres.ReadEvery)+more {
+			return
+		}
+	}
+	t.Fatalf("%s: 100 changes took %v to be in force one after the other, as without notifications", what, time.Since(start))
+}
+
 // A change made in one process is in force in the other, whether or not
 // notifications come, and after PostgreSQL was away.
 func TestSettingsInForce(t *testing.T) {
@@ -51,6 +72,7 @@ func TestSettingsInForce(t *testing.T) {
 	inForce(t, "a new pool is known", called(b, "示例"))
 	rename(t, a, "told")
 	inForce(t, "a change is in force", called(b, "told"))
+	notified(t, "told", a, b)
 
 	pgtest.Exec(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'`)
 	rename(t, a, "not told")
@@ -65,6 +87,7 @@ func TestSettingsInForce(t *testing.T) {
 	eventually(t, "ready again", func() bool { return a.Ready() == nil && b.Ready() == nil })
 	rename(t, a, "back")
 	inForce(t, "a change is in force again", called(b, "back"))
+	notified(t, "back", a, b)
 }
 
 // Through a pooler there are no notifications.
