@@ -82,8 +82,8 @@ func sound(ctx context.Context, dir string, chosen []mutant) error {
 		}
 	}
 	for _, p := range slices.Sorted(maps.Keys(packages)) {
-		if out, err := goTool(ctx, dir, []string{"test", "-count=1", p}); err != nil {
-			return fmt.Errorf("%s fails without a defect:\n%s", p, out)
+		if out, err := goTool(ctx, dir, []string{"test", "-count=1", "-timeout=20m", p}); err != nil {
+			return fmt.Errorf("%s fails without a defect: %w\n%s", p, err, out)
 		}
 	}
 	return nil
@@ -136,7 +136,7 @@ func (m mutant) plant(ctx context.Context, dir string) (verdict string, err erro
 	if out, err := goTool(ctx, dir, append([]string{"vet"}, m.packages...)); err != nil {
 		return "", fmt.Errorf("does not compile:\n%s", out)
 	}
-	out, err := goTool(ctx, dir, append([]string{"test", "-count=1", "-failfast"}, m.packages...))
+	out, err := goTool(ctx, dir, append([]string{"test", "-count=1", "-timeout=20m", "-failfast"}, m.packages...))
 	switch {
 	case err == nil:
 		return survived, nil
@@ -146,8 +146,9 @@ func (m mutant) plant(ctx context.Context, dir string) (verdict string, err erro
 	return "", fmt.Errorf("the tests did not run:\n%s", out)
 }
 
+// goTool runs the go command for as long as a busy machine may take.
 func goTool(ctx context.Context, dir string, args []string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
