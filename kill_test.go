@@ -26,11 +26,20 @@ func TestKill(t *testing.T) {
 		for i := range load {
 			wg.Go(func() { load[i].run(p, pool, secret, fmt.Sprintf("r%d-c%d", round, i), begun) })
 		}
+		gone := make(chan struct{})
+		go func() {
+			wg.Wait()
+			close(gone)
+		}()
 		for range clients * (2 + round%7) { // kill at another moment each time
-			<-begun
+			select {
+			case <-begun:
+			case <-gone:
+				t.Fatalf("round %d: every client was refused before the kill", round)
+			}
 		}
 		p.kill()
-		wg.Wait()
+		<-gone
 		p.start()
 		for _, l := range load {
 			for _, ticket := range l.redeemed {
