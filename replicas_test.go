@@ -139,6 +139,7 @@ func TestReplicasKilled(t *testing.T) {
 	}
 	l.stop()
 	l.wantUnknown()
+	l.askAgain()
 	l.report(fmt.Sprintf("%d replicas killed", *replicaKills))
 }
 
@@ -157,7 +158,11 @@ func TestPostgresCrashes(t *testing.T) {
 	l.await(100)
 	l.stop()
 	l.wantUnknown()
-	l.report(fmt.Sprintf("%d crashes of PostgreSQL", *postgresCrashes))
+	// What was answered last has seen no crash yet.
+	server.Stop(t)
+	server.Restart(t)
+	l.askAgain()
+	l.report(fmt.Sprintf("%d crashes of PostgreSQL", *postgresCrashes+1))
 }
 
 // All replicas are restarted, one after the other, under load behind a balancer
@@ -183,6 +188,7 @@ func TestRollingRestart(t *testing.T) {
 	}
 	b.awaitReady(len(r))
 	l.stop()
+	l.askAgain()
 	l.report(fmt.Sprintf("%d restarts", *rollingRestarts*len(r)))
 }
 
@@ -199,8 +205,13 @@ type fleetLoad struct {
 	answered atomic.Int64
 	ended    chan struct{}
 	wg       sync.WaitGroup
-	// What the callers proved at the end of each ticket.
+	// What the callers proved when they were done with each ticket.
 	spent, live atomic.Int64
+	// What askAgain proved at the end of all.
+	stillSpent, stillLive atomic.Int64
+
+	mu   sync.Mutex
+	held []*ticketHeld // every ticket that was answered
 }
 
 // newFleetLoad makes a pool at the first replica.
@@ -220,7 +231,9 @@ func newFleetLoad(t *testing.T, r []*replica) *fleetLoad {
 // ticketHeld is a ticket and what callers have learned of it.
 type ticketHeld struct {
 	text, user string
+	ends       int64 // in milliseconds since 1970
 	token      atomic.Pointer[string]
+	tried      atomic.Bool // somebody asked to redeem it
 	redeemed   atomic.Bool // somebody was told so
 }
 
@@ -231,7 +244,7 @@ func (l *fleetLoad) start(groups int) {
 	for g := range groups {
 		l.wg.Go(func() {
 			for n := 0; !l.over(); n++ {
-				l.oneUser(g, fmt.Sprintf("g%d-u%d", g, n))
+				l.oneUser(g, n)
 			}
 		})
 	}
@@ -271,14 +284,14 @@ func (l *fleetLoad) report(what string) {
 	if err := l.Check(); err != nil {
 		l.t.Fatal(err)
 	}
-	l.t.Logf("%s: %d operations, %d answered with the user, %d refused, %d tokens valid, %d invalid, %d unknown; %d answered redemptions were spent, %d tickets that nobody had redeemed were live",
-		what, l.Len(), l.Count(history.OK), l.Count(history.Refused), l.Count(history.Valid), l.Count(history.Invalid), l.Count(history.Unknown), l.spent.Load(), l.live.Load())
+	l.t.Logf("%s: %d operations, %d answered with the user, %d refused, %d tokens valid, %d invalid, %d unknown; %d answered redemptions were spent, %d tickets that nobody had redeemed were live; in the end %d were spent still, and %d live",
+		what, l.Len(), l.Count(history.OK), l.Count(history.Refused), l.Count(history.Valid), l.Count(history.Invalid), l.Count(history.Unknown), l.spent.Load(), l.live.Load(), l.stillSpent.Load(), l.stillLive.Load())
 	for _, r := range []history.Result{history.OK, history.Refused, history.Valid, history.Invalid} {
 		if l.Count(r) == 0 {
 			l.t.Errorf("no operation was answered %q: the load proves less than it should", r)
 		}
 	}
-	if l.spent.Load() == 0 || l.live.Load() == 0 {
+	if l.spent.Load() == 0 || l.live.Load() == 0 || l.stillSpent.Load() == 0 || l.stillLive.Load() == 0 {
 		l.t.Error("the load proved nothing")
 	}
 }
@@ -292,14 +305,18 @@ func (l *fleetLoad) wantUnknown() {
 
 // oneUser takes three tickets; four callers redeem two of them as they like and
 // look at the tokens. Then those that were redeemed must be spent, and the third
-// must be live.
-func (l *fleetLoad) oneUser(group int, user string) {
+// must be live: every second user's is left for askAgain.
+func (l *fleetLoad) oneUser(group, n int) {
 	const callers, each = 4, 5
+	user := fmt.Sprintf("g%d-u%d", group, n)
 	var own [3]*ticketHeld
 	for i := range own {
 		if own[i] = l.issue(group*callers, user); own[i] == nil {
 			return
 		}
+		l.mu.Lock()
+		l.held = append(l.held, own[i])
+		l.mu.Unlock()
 	}
 	var wg sync.WaitGroup
 	for c := range callers {
@@ -317,7 +334,7 @@ func (l *fleetLoad) oneUser(group int, user string) {
 	}
 	wg.Wait()
 	for i, held := range own {
-		if i == 2 {
+		if i == 2 && n%2 == 0 {
 			// Of an attempt without an answer nobody knows; the key settles it.
 			if l.settle(group*callers, held, "settle") != history.OK && !l.t.Failed() {
 				l.t.Error("a ticket that was answered and never redeemed does not work")
@@ -331,6 +348,40 @@ func (l *fleetLoad) oneUser(group int, user string) {
 			l.spent.Add(1)
 		}
 	}
+}
+
+// askAgain redeems every ticket that was answered once more, when all runs again
+// after whatever befell it: those that were redeemed must be spent still, and
+// those that nobody tried to redeem must be good, once.
+func (l *fleetLoad) askAgain() {
+	l.t.Helper()
+	var next atomic.Int64
+	var lanes sync.WaitGroup
+	for lane := range 8 {
+		lanes.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(l.held) && !l.t.Failed(); i = int(next.Add(1)) - 1 {
+				held := l.held[i]
+				redeemed, tried := held.redeemed.Load(), held.tried.Load()
+				if !redeemed {
+					// Of a ticket that ended meanwhile, or whose attempts had no
+					// answer, the history tells.
+					got := l.settle(lane, held, "again")
+					switch good := got == history.OK; {
+					case !tried && !good && now().UnixMilli() < held.ends && !l.t.Failed():
+						l.t.Error("a ticket that was answered and left alone does not work in the end")
+					case !tried && good:
+						l.stillLive.Add(1)
+					}
+				}
+				if l.settle(lane, held, "") != history.Refused && !l.t.Failed() {
+					l.t.Errorf("a ticket is not spent in the end; redeemed before: %v", redeemed)
+				} else if redeemed {
+					l.stillSpent.Add(1)
+				}
+			}
+		})
+	}
+	lanes.Wait()
 }
 
 // settle redeems until it is answered.
@@ -355,7 +406,7 @@ func (l *fleetLoad) issue(client int, user string) *ticketHeld {
 			}
 			var got struct{ Ticket, ExpiresAt string }
 			ends := l.decode(body, &got, &got.ExpiresAt)
-			held.text = got.Ticket
+			held.text, held.ends = got.Ticket, ends
 			return history.Out{Result: history.OK, Ticket: got.Ticket, At: ends - 600_000, Ends: ends}
 		})
 		if held.text != "" {
@@ -366,6 +417,7 @@ func (l *fleetLoad) issue(client int, user string) *ticketHeld {
 }
 
 func (l *fleetLoad) redeem(client int, held *ticketHeld, key, url string) (out history.Out) {
+	held.tried.Store(true)
 	op := history.Op{Verb: history.Redeem, User: held.user, Ticket: held.text, Key: key, From: now().UnixMilli()}
 	return l.Do(client, op, func(op *history.Op) history.Out {
 		status, body := l.post(url+"/oauth/app2wxapp/auth/"+l.pool, fmt.Sprintf(`{"ticket":%q,"secret":%q}`, held.text, l.secret), key)
