@@ -112,11 +112,13 @@ func canonical(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.API, described *openapi.API) http.Handler {
-	// Each route has the check of its own: a group with middleware would answer
+	// Each route has the checks of its own: a group with middleware would answer
 	// a wrong method with 404.
-	v1 := func(method, path string, h echo.HandlerFunc) { e.Add(method, "/admin/v1"+path, h, api.Authenticate) }
+	v1 := func(method, path string, h echo.HandlerFunc, query ...string) {
+		e.Add(method, "/admin/v1"+path, h, api.Authenticate, admin.Query(query...))
+	}
 	v1(http.MethodPost, "/pools", api.CreatePool)
-	v1(http.MethodGet, "/pools", api.ListPools)
+	v1(http.MethodGet, "/pools", api.ListPools, "limit", "cursor")
 	v1(http.MethodGet, "/pools/:id", api.ShowPool)
 	v1(http.MethodPatch, "/pools/:id", api.PatchPool)
 	v1(http.MethodPost, "/pools/:id/secrets", api.AddSecret)
@@ -130,7 +132,7 @@ func (s *Server) adminRoutes(e *echo.Echo, reg *prometheus.Registry, api *admin.
 	v1(http.MethodPost, "/pools/:id/users/:userId/totp", api.AddTOTP)
 	v1(http.MethodPost, "/pools/:id/users/:userId/totp/confirm", api.ConfirmTOTP)
 	v1(http.MethodDelete, "/pools/:id/users/:userId/totp", api.RemoveTOTP)
-	v1(http.MethodGet, "/audit", api.ListEvents)
+	v1(http.MethodGet, "/audit", api.ListEvents, "pool", "type", "since", "limit", "cursor")
 	v1(http.MethodGet, "/audit/verify", api.VerifyEvents)
 	v1(http.MethodGet, "/backup", api.Backup)
 

@@ -102,6 +102,19 @@ func (a *API) Authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// Query is around the handler of a call: it refuses what its query may not have.
+// These are the names that it may.
+func Query(names ...string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if err := wire.CheckQuery(c.Request(), names...); err != nil {
+				return err
+			}
+			return next(c)
+		}
+	}
+}
+
 // page reads limit and cursor of a list.
 func page(c echo.Context) (after string, limit int, err error) {
 	limit = defaultLimit
