@@ -3,9 +3,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,31 +68,103 @@ func TestPostgresInTrouble(t *testing.T) {
 	} {
 		t.Run(trouble.name, func(t *testing.T) {
 			load.t = t
-			held := load.issue(0, trouble.name)
-			end := trouble.begin()
-			users := 0
-			load.until503(func() (int, string) { users++; return load.tryIssue(fmt.Sprint(trouble.name, users)) })
-			if !trouble.redeems {
-				load.until503(func() (int, string) { return load.tryRedeem(held, "key") })
-			}
-			end()
-			start := time.Now()
-			if got := load.settle(0, held, "key"); got != history.OK {
-				t.Errorf("the ticket afterwards: %s, want %s", got, history.OK)
-			}
-			if got := load.settle(0, held, ""); got != history.Refused {
-				t.Errorf("the ticket once more: %s, want %s", got, history.Refused)
-			}
-			if other := load.issue(0, trouble.name+", afterwards"); load.settle(0, other, "key") != history.OK {
-				t.Error("a ticket that was issued afterwards does not work")
-			}
-			t.Logf("all is well %v after the end of the trouble", time.Since(start))
+			load.endure(trouble.name, trouble.begin, trouble.redeems)
 		})
 	}
 	load.t = t
 	if err := load.Check(); err != nil {
 		t.Error(err)
 	}
+}
+
+// PostgreSQL's disk is full: a memory file system stands for it. Where none can
+// be mounted, a limit to the length of files proves the same but for the error
+// that PostgreSQL gives (TestPostgresInTrouble).
+func TestPostgresDiskFull(t *testing.T) {
+	// Not t.TempDir: the server's user must be able to reach it.
+	disk, err := os.MkdirTemp("", "disk-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(disk); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=128m,mode=1777"); err != nil {
+		t.Logf("cannot mount (%v): see TestPostgresInTrouble", err)
+		return
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	elsewhere := os.TempDir()
+	t.Setenv("TMPDIR", disk) // where pgtest puts a server
+	server, err := pgtest.Run("max_wal_size=32MB")
+	t.Setenv("TMPDIR", elsewhere) // nobody else's disk is full
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	database := server.URL("postgres")
+	r := newReplicas(t, database, 1)[0]
+	load := newFleetLoad(t, []*replica{r})
+	load.endure("the disk is full", func() func() {
+		// The log has its room before: a server that cannot write it ends.
+		pgtest.Exec(t, database, `SELECT pg_switch_wal()`)
+		pgtest.Exec(t, database, `CHECKPOINT`)
+		ballast := filepath.Join(disk, "ballast")
+		if err := os.WriteFile(ballast, make([]byte, 128<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("fill the disk: %v, want %v", err, syscall.ENOSPC)
+		}
+		return func() {
+			if err := os.Remove(ballast); err != nil {
+				t.Error(err)
+			}
+		}
+	}, true)
+	if err := load.Check(); err != nil {
+		t.Error(err)
+	}
+	if err := r.program.stop(syscall.SIGTERM); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	// https://www.postgresql.org/docs/current/errcodes-appendix.html: disk_full
+	if !strings.Contains(r.log.String(), "SQLSTATE 53100") {
+		t.Errorf("PostgreSQL did not say that its disk is full:\n%s", r.log)
+	}
+}
+
+// endure asks for tickets in trouble until that is answered 503, and unless
+// redemptions go on, redeems one likewise. At the end of the trouble it, and one
+// that is issued then, must be good, once.
+func (l *fleetLoad) endure(name string, begin func() (end func()), redeems bool) {
+	l.t.Helper()
+	held := l.issue(0, name)
+	end := begin()
+	users := 0
+	l.until503(func() (int, string) { users++; return l.tryIssue(fmt.Sprint(name, users)) })
+	if !redeems {
+		l.until503(func() (int, string) { return l.tryRedeem(held, "key") })
+	}
+	end()
+	start := time.Now()
+	if got := l.settle(0, held, "key"); got != history.OK {
+		l.t.Errorf("the ticket afterwards: %s, want %s", got, history.OK)
+	}
+	if got := l.settle(0, held, ""); got != history.Refused {
+		l.t.Errorf("the ticket once more: %s, want %s", got, history.Refused)
+	}
+	if other := l.issue(0, name+", afterwards"); l.settle(0, other, "key") != history.OK {
+		l.t.Error("a ticket that was issued afterwards does not work")
+	}
+	l.t.Logf("all is well %v after the end of the trouble", time.Since(start))
 }
 
 // fill makes the table of tickets longer than a file of the write-ahead log, so
