@@ -65,4 +65,8 @@ var onPostgres = []mutant{
 		name: "postgres: a change is not notified", file: "store/postgres/pools.go",
 		old: "`SELECT pg_notify('` + channel + `', '')`", new: "`SELECT ''`", packages: thePG,
 	},
+	{
+		name: "postgres: nobody listens", file: "store/postgres/notify.go",
+		old: "`LISTEN `+channel", new: "`SELECT '`+channel+`'`", packages: thePG,
+	},
 }

@@ -59,7 +59,7 @@ func (s *Store) checkServer(ctx context.Context, c *pgx.Conn) error {
 const checkDatabase = `
 SELECT current_setting('data_checksums', true) = 'off',
        current_setting('synchronous_standby_names', true) = '' AND EXISTS (SELECT 1 FROM pg_stat_replication),
-       (SELECT min(relname) FROM pg_class WHERE relpersistence = 'u' AND relkind IN ('r', 'p')
+       (SELECT min(relname) FROM pg_class WHERE relpersistence = 'u' AND relkind IN ('r', 'p') AND pg_table_is_visible(oid)
         AND relname IN ('meta', 'pools', 'users', 'identities', 'access', 'tickets', 'revoked', 'signing_keys',
                         'audit', 'audit_end', 'sessions', 'pictures', 'picture_holders', 'unfinished',
                         'recipients', 'passwords', 'totp'))`

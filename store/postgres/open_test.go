@@ -149,6 +149,8 @@ func TestUnloggedTables(t *testing.T) {
 		check(t, s.Close())
 		pgtest.Exec(t, url, `ALTER TABLE `+table+` SET LOGGED`)
 	}
+	// Another program's table, out of our sight, is no matter.
+	pgtest.Exec(t, url, `CREATE SCHEMA theirs; CREATE UNLOGGED TABLE theirs.users (id int)`)
 	open(t, url)
 }
 
