@@ -170,7 +170,7 @@ func TestPostgresCrashes(t *testing.T) {
 func TestRollingRestart(t *testing.T) {
 	// For a balancer that looks ten times a second, on a machine that is busy
 	// with other things.
-	r := newReplicas(t, pgtest.Start(t).URL("postgres"), 3, "APP2WXAPP_DRAIN_DELAY=2s")
+	r := newReplicas(t, pgtest.Start(t).URL("postgres"), 3, "APP2WXAPP_DRAIN_DELAY=5s") // longer than a busy machine lets a client wait
 	b := newBalancer(t, r)
 	l := newFleetLoad(t, r)
 	l.urls, l.strict = []string{b.url}, true
