@@ -169,7 +169,13 @@ func TestBackupUnderLoad(t *testing.T) {
 				}()
 			}
 			for range users * 3 {
-				<-started
+				select {
+				case <-started:
+				case err := <-ended:
+					check(t, err)
+					ended <- nil // done, having started more than is waited for
+					<-started
+				}
 			}
 			backup := take(t, s, 1)
 			close(stop)

@@ -77,6 +77,9 @@ func config(url string, key byte) store.Config {
 func open(t testing.TB, c store.Config) store.Store {
 	t.Helper()
 	c.Reg = prometheus.NewRegistry()
+	if store.Remote(c.URL) {
+		c.Now = nil // the tests' clock is not the server's
+	}
 	return must[store.Store](t)(store.Open(c))
 }
 
