@@ -117,10 +117,11 @@ func (s *Store) lookAtClock(ctx context.Context) error {
 	theirs, half := found[0].now, time.Since(began)/2
 	skew := theirs.Sub(ours.Add(half))
 	s.metrics.skew.Set(skew.Seconds())
-	s.clock.behind.Store(0)
+	var behind time.Duration
 	if skew > maxStepBack+half {
-		s.clock.behind.Store(int64(skew))
+		behind = skew
 	}
+	s.clock.behind.Store(int64(behind))
 	if skew.Abs() > maxStepBack+half && time.Since(s.clock.warned) > warnEvery {
 		s.clock.warned = time.Now()
 		s.log.Warn("store: this machine's clock is not PostgreSQL's; tickets end early or late by the difference; check NTP on both",
