@@ -178,7 +178,12 @@ func renew(draft, path string, key [32]byte, e audit.Event) error {
 		return err
 	}
 	d := &Draft{s: &Store{path: path, key: key}, db: db, path: path, draft: draft}
-	err = db.Update(func(t *bbolt.Tx) error { return errors.Join(addBuckets(t), d.s.readKeys(t)) })
+	err = db.Update(func(t *bbolt.Tx) error {
+		if err := d.s.readKeys(t); err != nil {
+			return err
+		}
+		return addBuckets(t)
+	})
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}

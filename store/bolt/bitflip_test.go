@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -9,15 +10,16 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	bbolt "go.etcd.io/bbolt"
-
 	"app2wxapp/audit"
 	"app2wxapp/ticket"
+	"app2wxapp/token"
+	"app2wxapp/upload"
 	"app2wxapp/userpool"
 )
 
@@ -40,72 +42,119 @@ type region struct {
 func regions(t *testing.T, path string, b []byte) []region {
 	t.Helper()
 	all := []region{{"meta page", 16, 80, false}, {"meta page", 4096 + 16, 4096 + 80, false}}
+	add := func(kind string, from, to int, hides bool) { all = append(all, region{kind, from, to, hides}) }
+	number := func(at int) int { return int(binary.NativeEndian.Uint32(b[at:])) }
 	used := map[int]bool{}
-	leaf := func(bucket string, at, base int) {
+	var page func(bucket string, id int)
+	var leaf func(bucket string, base int)
+	leaf = func(bucket string, base int) {
 		count := int(binary.NativeEndian.Uint16(b[base+10:]))
-		all = append(all, region{bucket + " header", base, base + 16, false})
+		add(bucket+" header", base, base+16, false)
 		for i := range count {
 			e := base + 16 + 16*i
-			pos, key, value := int(binary.NativeEndian.Uint32(b[e+4:])), int(binary.NativeEndian.Uint32(b[e+8:])), int(binary.NativeEndian.Uint32(b[e+12:]))
-			last := i == count-1
-			hides := last && bucket != "root" // sizes of the last one leave no gap
-			all = append(all,
-				region{bucket + " element", e, e + 8, false}, region{bucket + " sizes", e + 8, e + 16, hides},
-				region{bucket + " key", e + pos, e + pos + key, bucket != "root"},
-				region{bucket + " value", e + pos + key, e + pos + key + value, bucket == "root"})
+			key := e + number(e+4)
+			value := key + number(e+8)
+			end := value + number(e+12)
+			add(bucket+" element", e, e+8, false)
+			if number(e) != bucketEntry {
+				add(bucket+" sizes", e+8, e+16, i == count-1) // which leave no gap there
+				add(bucket+" key", key, value, true)
+				add(bucket+" value", value, end, false)
+				continue
+			}
+			// A bucket: the number of its page and a sequence, which nothing uses,
+			// then the page itself if it is small.
+			add(bucket+" sizes", e+8, e+16, false)
+			add(bucket+" key", key, value, false)
+			add(bucket+" page number", value, value+8, true)
+			add(bucket+" sequence", value+8, value+16, false)
+			name := string(b[key:value])
+			if id := int(binary.NativeEndian.Uint64(b[value:])); id != 0 {
+				page(name, id)
+			} else {
+				leaf(name+" within another page", value+16)
+			}
 		}
 	}
-	var page func(bucket string, id int)
 	page = func(bucket string, id int) {
 		base := id * 4096
-		for i := range 1 + int(binary.NativeEndian.Uint32(b[base+12:])) {
+		overflow := number(base + 12)
+		for i := range 1 + overflow {
 			used[id+i] = true
 		}
 		if binary.NativeEndian.Uint16(b[base+8:]) == leafPage {
-			leaf(bucket, id, base)
+			if overflow > 0 {
+				bucket += " on several pages"
+			}
+			leaf(bucket, base)
 			return
 		}
 		count := int(binary.NativeEndian.Uint16(b[base+10:]))
-		all = append(all, region{"branch page", base, base + 16 + 16*count, true})
+		add("branch header", base, base+16, false)
 		for i := range count {
 			e := base + 16 + 16*i
-			pos, key := int(binary.NativeEndian.Uint32(b[e:])), int(binary.NativeEndian.Uint32(b[e+4:]))
-			all = append(all, region{"branch key", e + pos, e + pos + key, false})
+			key := e + number(e)
+			add("branch element", e, e+8, false)
+			add("branch page number", e+8, e+16, true)
+			add("branch key", key, key+number(e+4), false)
 			page(bucket, int(binary.NativeEndian.Uint64(b[e+8:])))
 		}
 	}
-	edit(t, path, func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
-			if root := int(bucket.RootPage()); root != 0 {
-				page(string(name), root)
-			}
-			return nil
-		})
-	})
 	m, err := newestMeta(strings.NewReader(string(b)))
 	check(t, err)
 	page("root", int(m.Root))
 	for i := 2; i < int(m.Pages); i++ {
 		if !used[i] {
-			all = append(all, region{"free page", i * 4096, (i + 1) * 4096, false})
+			add("free page", i*4096, (i+1)*4096, false)
 		}
 	}
 	return all
 }
 
-const flipUsers = 60
+const flipUsers, flipFew = 60, 4
 
+// flipUser is the i-th user of flipStore.
+func flipUser(i int) userpool.User {
+	u := testUser(fmt.Sprint("u", i))
+	u.Phone = userpool.Phone(fmt.Sprintf("+861380013%04d", i))
+	return u
+}
+
+// flipUnfinished is a sign-in of flipStore that is to be finished.
+func flipUnfinished(i int) userpool.Unfinished {
+	u := testUnfinished
+	u.Key[20] = byte(i)
+	return u
+}
+
+// flipCode is a code that flipStore has sent.
+func flipCode(i int) userpool.OneTimeCode {
+	c := testCode
+	c.To = string(flipUser(i).Phone)
+	return c
+}
+
+// flipStore makes a store with users of whom each has a password, a second
+// factor, a session and a ticket, and a few a picture larger than a page, a
+// sign-in to be finished and a code.
 func flipStore(t *testing.T) string {
 	t.Helper()
 	path := newPath(t)
 	s, err := Open(config(path, slog.DiscardHandler))
 	check(t, err)
 	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
+	check(t, second(s.AddFirstSigningKey(ctx, testSigningKey)))
 	together(flipUsers, func(i int) {
-		id := fmt.Sprint("u", i)
-		u := testUser(id)
-		u.Phone = ""
-		err := errors.Join(s.CreateUser(ctx, u), s.CreateTicket(ctx, testTicket(id, 1), t0))
+		id := flipUser(i).ID
+		err := errors.Join(
+			s.CreateUserWithPassword(ctx, flipUser(i), testPassword(id), audit.Event{}), second(s.UpdateTOTP(ctx, "p", id, addTOTP)),
+			s.CreateSession(ctx, testSession(id)), s.CreateTicket(ctx, testTicket(id, 1), t0))
+		if i < flipFew {
+			err = errors.Join(err, s.PutPicture(ctx, testPicture(id), t0), s.CreateUnfinished(ctx, flipUnfinished(i)), s.KeepCode(ctx, flipCode(i), t0))
+			if i%2 == 0 {
+				err = errors.Join(err, s.HoldPicture(ctx, "p", id, testPicture(id).ID, t0))
+			}
+		}
 		if i%2 == 0 {
 			err = errors.Join(err, second(s.RedeemTicket(ctx, attempt(testTicket(id, 1), "j-"+id))))
 			if i%4 == 0 {
@@ -140,10 +189,17 @@ func TestBitFlips(t *testing.T) {
 			byKind[r.kind] = append(byKind[r.kind], r)
 		}
 	}
-	if byKind["branch page"] == nil || byKind["free page"] == nil || len(kinds) < 20 {
-		t.Fatalf("the file has only %v", kinds)
-	}
 	slices.Sort(kinds)
+	for _, kind := range []string{"branch key", "free page", "pools within another page value", "uploads on several pages value"} {
+		if byKind[kind] == nil {
+			t.Errorf("nothing of the kind %s, only %q", kind, kinds)
+		}
+	}
+	for _, bucket := range buckets {
+		if !slices.ContainsFunc(kinds, func(kind string) bool { return strings.HasPrefix(kind, bucket) && strings.HasSuffix(kind, " value") }) {
+			t.Errorf("no record in %s", bucket)
+		}
+	}
 	m, _ := newestMeta(strings.NewReader(string(b)))
 	b = b[:int(m.Pages)*int(m.PageSize)]
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -182,6 +238,23 @@ func TestBitFlips(t *testing.T) {
 	t.Logf("%d flips in %d kinds of places: %d refused at the start, %d gave ErrUnavailable, hidden %v", *flips, len(kinds), refused, partly, hidden)
 }
 
+// A page that says that it is empty would hide all that is on it.
+func TestPageThatSeemsEmpty(t *testing.T) {
+	template := flipStore(t)
+	b, err := os.ReadFile(template)
+	check(t, err)
+	for _, kind := range []string{"users header", "pools within another page header", "uploads on several pages header"} {
+		i := slices.IndexFunc(regions(t, template, b), func(r region) bool { return r.kind == kind })
+		if i < 0 {
+			t.Errorf("no %s", kind)
+			continue
+		}
+		empty, at := slices.Clone(b), regions(t, template, b)[i].from
+		binary.NativeEndian.PutUint16(empty[at+10:], 0)
+		refused(t, kind, copyFile(t, filepath.Join(t.TempDir(), "store.db"), empty), "restore a backup")
+	}
+}
+
 // A closed file lost either meta page and still knows the last redemption.
 func TestClosedFileWithOneMeta(t *testing.T) {
 	path := newPath(t)
@@ -199,6 +272,17 @@ func TestClosedFileWithOneMeta(t *testing.T) {
 	}
 }
 
+// errGone is what seeOne makes of the zero value.
+var errGone = errors.New("not found")
+
+// seeOne sees a record that is the zero one where there is none.
+func seeOne[T any](see func(err error, right bool, what string), what string, got, want T, err error) {
+	if err == nil && reflect.ValueOf(got).IsZero() {
+		err = errGone
+	}
+	see(err, err == nil && reflect.DeepEqual(got, want), what)
+}
+
 // exercise asks for every record. lost is what is "not found" though it was
 // stored, wrong is every other departure from the truth.
 func exercise(s *Store) (unavailable int, lost, wrong error) {
@@ -206,7 +290,9 @@ func exercise(s *Store) (unavailable int, lost, wrong error) {
 		switch {
 		case errors.Is(err, userpool.ErrUnavailable):
 			unavailable++
-		case errors.Is(err, userpool.ErrPoolNotFound), errors.Is(err, userpool.ErrUserNotFound), errors.Is(err, ticket.ErrUnknown):
+		case errors.Is(err, userpool.ErrPoolNotFound), errors.Is(err, userpool.ErrUserNotFound), errors.Is(err, ticket.ErrUnknown),
+			errors.Is(err, token.ErrSession), errors.Is(err, upload.ErrNotFound), errors.Is(err, userpool.ErrStateInvalid),
+			errors.Is(err, userpool.ErrCodeNone), errors.Is(err, errGone):
 			lost = errors.Join(lost, fmt.Errorf("%s: %w", what, err))
 		case !right:
 			wrong = errors.Join(wrong, fmt.Errorf("%s: %v", what, err))
@@ -215,8 +301,8 @@ func exercise(s *Store) (unavailable int, lost, wrong error) {
 	p, err := s.Pool(ctx, "p")
 	see(err, err == nil && p.AppSecret == "planted-app-secret", "pool")
 	for i := range flipUsers {
-		id := fmt.Sprint("u", i)
-		want := testUser(id)
+		want := flipUser(i)
+		id := want.ID
 		u, err := s.User(ctx, "p", id)
 		see(err, err == nil && u.UnionID == want.UnionID && u.Profile == want.Profile, "user "+id)
 		if logins := uint64(1 - i%2); err == nil {
@@ -225,16 +311,33 @@ func exercise(s *Store) (unavailable int, lost, wrong error) {
 			}
 			see(err, u.Logins.Count == logins, "logins of "+id)
 		}
-		for _, k := range []userpool.Keys{{UnionID: want.UnionID}, {Identity: want.Identities[0]}} {
+		for what, k := range map[string]userpool.Keys{
+			"unionid": {UnionID: want.UnionID}, "openid": {Identity: want.Identities[0]}, "username": {Username: want.Username}, "e-mail address": {Email: want.Email},
+			"phone": {Phone: want.Phone},
+		} {
 			m, err := s.FindUsers(ctx, "p", k)
-			found := m.ByUnionID
-			if k.UnionID == "" {
-				found = m.ByIdentity
+			found := cmp.Or(m.ByUnionID, m.ByIdentity, m.ByUsername, m.ByEmail)
+			if len(m.ByPhone) == 1 {
+				found = &m.ByPhone[0]
 			}
 			if err == nil && found == nil {
 				err = userpool.ErrUserNotFound
 			}
-			see(err, err == nil && found.ID == id, fmt.Sprint("user ", id, " by ", k))
+			see(err, err == nil && found.ID == id, fmt.Sprint("user ", id, " by ", what))
+		}
+		password, err := s.Password(ctx, "p", id)
+		seeOne(see, "password of "+id, password, testPassword(id), err)
+		factor, err := s.TOTP(ctx, "p", id)
+		seeOne(see, "second factor of "+id, factor, testTOTP, err)
+		session, err := s.Session(ctx, "s-"+id)
+		seeOne(see, "session of "+id, session, testSession(id), err)
+		if i < flipFew {
+			picture, err := s.Picture(ctx, testPicture(id).ID)
+			seeOne(see, "picture of "+id, picture, testPicture(id), err)
+			unfinished, err := s.Unfinished(ctx, "p", flipUnfinished(i).Key, t0)
+			seeOne(see, fmt.Sprint("unfinished sign-in ", i), unfinished, flipUnfinished(i), err)
+			err = s.UseCode(ctx, flipCode(i), t0)
+			see(err, err == nil, fmt.Sprint("code ", i))
 		}
 		a := attempt(testTicket(id, 1), "j2-"+id)
 		if i%4 == 0 {

@@ -239,13 +239,13 @@ func (s *Store) detach() error {
 func (s *Store) unlock(db *bbolt.DB) (err error) {
 	defer recovered(&err)
 	return db.Update(func(t *bbolt.Tx) error {
-		if err := addBuckets(t); err != nil {
-			return err
-		}
 		if err := whole(t); err != nil {
 			return err
 		}
 		if err := s.readKeys(t); err != nil {
+			return err
+		}
+		if err := addBuckets(t); err != nil {
 			return err
 		}
 		mark, err := (&tx{Tx: t, s: s}).clock()

@@ -110,6 +110,24 @@ var questions = map[string][]question{
 		{"KeepCode", func(s *Store) error { return s.KeepCode(ctx, testCode, t0.Add(time.Hour)) }},
 		{"UseCode", func(s *Store) error { return s.UseCode(ctx, testCode, t0) }},
 	},
+	bucketPasswords: {
+		{"Password", func(s *Store) error { return second(s.Password(ctx, "p", "a")) }},
+		{"ReplacePassword", func(s *Store) error { return s.ReplacePassword(ctx, "p", "a", testPassword("a"), testPassword("b")) }},
+	},
+	bucketTOTP: {
+		{"TOTP", func(s *Store) error { return second(s.TOTP(ctx, "p", "a")) }},
+		{"UpdateTOTP", func(s *Store) error { return second(s.UpdateTOTP(ctx, "p", "a", addTOTP)) }},
+	},
+	bucketUploads: {
+		{"Picture", func(s *Store) error { return second(s.Picture(ctx, testPicture("a").ID)) }},
+		{"PutPicture", func(s *Store) error { return s.PutPicture(ctx, testPicture("a"), t0) }},
+		{"HoldPicture", func(s *Store) error { return s.HoldPicture(ctx, "p", "b", testPicture("a").ID, t0) }},
+	},
+	bucketHolders: {
+		{"HoldPicture", func(s *Store) error { return s.HoldPicture(ctx, "p", "a", testPicture("loose").ID, t0) }},
+		{"HoldPicture, none", func(s *Store) error { return s.HoldPicture(ctx, "p", "a", "", t0) }},
+	},
+	bucketLoose: {{"PutPicture", func(s *Store) error { return s.PutPicture(ctx, testPicture("new"), t0) }}},
 	bucketAudit: {{"Events", func(s *Store) error { _, _, err := s.Events(ctx, audit.Query{Limit: 1}); return err }}},
 	bucketKeys: {
 		{"SigningKeys", func(s *Store) error { return second(s.SigningKeys(ctx)) }},

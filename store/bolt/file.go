@@ -103,11 +103,9 @@ func writeMeta(t *bbolt.Tx, key [32]byte) error {
 	)
 }
 
-// addBuckets adds what a store of an earlier version of the program lacks.
+// addBuckets adds what a store of an earlier version of the program lacks, after
+// readMeta has found it whole.
 func addBuckets(t *bbolt.Tx) error {
-	if t.Bucket([]byte(bucketMeta)) == nil {
-		return nil // no store: readMeta says so
-	}
 	for _, name := range later {
 		if _, err := t.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
@@ -129,16 +127,39 @@ func readMeta(t *bbolt.Tx, key [32]byte) (seal.DataKeys, error) {
 	if n > schema {
 		return seal.DataKeys{}, fmt.Errorf("a newer app2wxapp wrote it (schema %d, this one knows %d); start that version again, or restore a backup made by this one", n, schema)
 	}
-	for _, name := range buckets {
-		if t.Bucket([]byte(name)) == nil && !slices.Contains(later, name) {
-			return seal.DataKeys{}, fmt.Errorf("bucket %s is missing; restore a backup", name)
-		}
+	if err := checkBuckets(t); err != nil {
+		return seal.DataKeys{}, err
 	}
 	plain, err := seal.New(0, key).Open(nil, bucketMeta, []byte(metaKeys), meta.Get([]byte(metaKeys)))
 	if err != nil {
 		return seal.DataKeys{}, errors.New("the encryption key is not this store's; give the key that it was made with (encryption.key)")
 	}
 	return seal.UnmarshalDataKeys(plain)
+}
+
+// checkBuckets returns an error if one is missing. A store of an earlier version
+// lacks some, and one that a newer version has opened has others beside ours; with
+// both it is a name that is damaged, and all that is in the bucket would be gone.
+func checkBuckets(t *bbolt.Tx) error {
+	unknown := ""
+	if err := t.ForEach(func(name []byte, _ *bbolt.Bucket) error {
+		if !slices.Contains(buckets, string(name)) {
+			unknown = string(name)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, name := range buckets {
+		switch {
+		case t.Bucket([]byte(name)) != nil:
+		case unknown != "":
+			return fmt.Errorf("bucket %s is missing, and %q is none; restore a backup", name, unknown)
+		case !slices.Contains(later, name):
+			return fmt.Errorf("bucket %s is missing; restore a backup", name)
+		}
+	}
+	return nil
 }
 
 // openFile opens an existing file after looking at it: bbolt itself maps a file

@@ -31,7 +31,7 @@ func TestHistory(t *testing.T) {
 type unsureDisk struct{ commits, failures atomic.Int64 }
 
 func (d *unsureDisk) commit(tx *bbolt.Tx) error {
-	if d.commits.Add(1)%50 != 0 {
+	if d.commits.Add(1)%20 != 0 {
 		return tx.Commit()
 	}
 	if d.failures.Add(1)%2 == 0 {

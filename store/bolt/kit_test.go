@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"app2wxapp/audit"
 	"app2wxapp/ticket"
 	"app2wxapp/token"
+	"app2wxapp/upload"
 	"app2wxapp/userpool"
 )
 
@@ -156,8 +158,37 @@ var testUnfinished = userpool.Unfinished{
 // testCode is a code that fill sends.
 var testCode = userpool.OneTimeCode{PoolID: "p", Purpose: userpool.PurposeBind, To: "+8613800138000", Code: "012345"}
 
+var testSigningKey = token.Key{ID: "k", Alg: "ES256", Private: []byte{1}, CreatedAt: t0}
+
+func testPassword(user string) userpool.Password {
+	return userpool.Password{Hash: userpool.Secret("hash of " + user), SetAt: t0, Places: []netip.Addr{netip.MustParseAddr("203.0.113.7")}}
+}
+
+var testTOTP = userpool.TOTP{Secret: "PLANTEDSECRET234", AddedAt: t0, ConfirmedAt: t0.Add(time.Second), Step: 59700000, Recovery: [][32]byte{{1}, {2, 3}}}
+
+// addTOTP makes testTOTP the user's.
+func addTOTP(_ *userpool.User, f *userpool.TOTP) (audit.Event, error) {
+	*f = testTOTP
+	return audit.Event{}, nil
+}
+
+// testSession is a session of the user, s-USER.
+func testSession(user string) token.Session {
+	return token.Session{
+		ID: "s-" + user, PoolID: "p", UserID: user, Kind: token.KindAccess, Scope: "openid", CreatedAt: t0, ExpiresAt: t0.Add(24 * time.Hour),
+		JTI: "j-of-s-" + user, TokenEnd: t0.Add(time.Hour), Family: [32]byte{1}, Refresh: [32]byte{2},
+	}
+}
+
+// testPicture is larger than a page.
+func testPicture(of string) upload.Picture {
+	return upload.Picture{ID: "picture-" + of, Type: "png", Data: bytes.Repeat([]byte(of+" "), 3000)}
+}
+
 // fill stores something in every bucket: pool p, users a and b, tickets a-1
-// (live), b-1 (redeemed and replayed), a signing key, a sign-in to be finished.
+// (live), b-1 (redeemed and replayed), a signing key, a sign-in to be finished,
+// a code; and of a a password, a second factor, and two pictures, of which a
+// holds one.
 func fill(t testing.TB, s *Store) {
 	t.Helper()
 	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
@@ -174,9 +205,13 @@ func fill(t testing.TB, s *Store) {
 	wantErr(t, "replay", err, ticket.ErrRedeemed)
 	check(t, s.CreateUnfinished(ctx, testUnfinished))
 	check(t, s.KeepCode(ctx, testCode, t0))
-	if _, err := s.AddFirstSigningKey(ctx, token.Key{ID: "k", Alg: "ES256", Private: []byte{1}, CreatedAt: t0}); err != nil {
-		t.Fatal(err)
+	check(t, second(s.AddFirstSigningKey(ctx, testSigningKey)))
+	check(t, second(s.SetPassword(ctx, "p", "a", testPassword("a"), silent(func(*userpool.User) error { return nil }))))
+	check(t, second(s.UpdateTOTP(ctx, "p", "a", addTOTP)))
+	for _, of := range []string{"a", "loose"} {
+		check(t, s.PutPicture(ctx, testPicture(of), t0))
 	}
+	check(t, s.HoldPicture(ctx, "p", "a", testPicture("a").ID, t0))
 }
 
 // filled makes a store with fill's records, closes it and returns its path.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
@@ -85,6 +86,10 @@ func TestMetaBucket(t *testing.T) {
 		{"no schema", func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Delete([]byte(metaSchema)) }, []string{"schema number is damaged"}},
 		{"no data keys", func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Delete([]byte(metaKeys)) }, []string{"encryption key"}},
 		{"no bucket", func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketRevoked)) }, []string{"bucket revoked is missing"}},
+		{"another name for a bucket that earlier versions lack", func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket([]byte("totq"))
+			return errors.Join(err, tx.DeleteBucket([]byte(bucketTOTP)))
+		}, []string{"bucket totp is missing", `"totq" is none`}},
 		{"no meta", func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketMeta)) }, []string{"no store of app2wxapp"}},
 		{"damaged epoch", func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Put([]byte(metaEpoch), []byte("x")) }, []string{"damaged record in meta"}},
 		{"no epoch", func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Delete([]byte(metaEpoch)) }, []string{"epoch"}},
@@ -92,6 +97,15 @@ func TestMetaBucket(t *testing.T) {
 		path := filled(t)
 		edit(t, path, row.change)
 		refused(t, row.name, path, row.words...)
+	}
+}
+
+// A bucket of a later version is no matter to one that must go back.
+func TestBucketOfLaterVersion(t *testing.T) {
+	path := filled(t)
+	edit(t, path, func(tx *bbolt.Tx) error { return second(tx.CreateBucket([]byte("later"))) })
+	if _, err := open(t, path).User(ctx, "p", "a"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -70,8 +70,12 @@ func (w *pageWalk) page(id uint64, low, high []byte) error {
 	if got := binary.NativeEndian.Uint64(b); got != id {
 		return fmt.Errorf("page %d says that it is page %d", id, got)
 	}
-	if err := w.elements(b, low, high); err != nil {
+	if _, err := w.elements(b, low, high); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
+	}
+	// bbolt keeps no page for nothing, but for the first one of a new file.
+	if count := binary.NativeEndian.Uint16(b[10:]); count == 0 && id != w.meta.Root {
+		return fmt.Errorf("page %d has no elements", id)
 	}
 	return nil
 }
@@ -86,15 +90,15 @@ func (w *pageWalk) read(id uint64, pages int) ([]byte, error) {
 }
 
 // elements checks what is on a page: a header, then an element for each key,
-// then keys and values in the same order without gaps.
-func (w *pageWalk) elements(b, low, high []byte) error {
+// then keys and values in the same order without gaps. It returns where they end.
+func (w *pageWalk) elements(b, low, high []byte) (end int, err error) {
 	kind, count := binary.NativeEndian.Uint16(b[8:]), int(binary.NativeEndian.Uint16(b[10:]))
-	if kind != branchPage && kind != leafPage || kind == branchPage && count == 0 {
-		return fmt.Errorf("kind %d with %d elements", kind, count)
+	if kind != branchPage && kind != leafPage {
+		return 0, fmt.Errorf("kind %d with %d elements", kind, count)
 	}
 	at := pageHeader + count*elementSize // where the next key begins
 	if at > len(b) {
-		return fmt.Errorf("%d elements do not fit", count)
+		return 0, fmt.Errorf("%d elements do not fit", count)
 	}
 	var last []byte
 	type child struct {
@@ -114,12 +118,12 @@ func (w *pageWalk) elements(b, low, high []byte) error {
 		}
 		end := int64(at) + int64(keySize) + int64(valueSize)
 		if int64(from)+int64(pos) != int64(at) || keySize == 0 || end > int64(len(b)) || flags&^bucketEntry != 0 {
-			return fmt.Errorf("element %d of %d is not where it belongs", i, count)
+			return 0, fmt.Errorf("element %d of %d is not where it belongs", i, count)
 		}
 		key, value := b[at:at+int(keySize)], b[at+int(keySize):end]
 		at = int(end)
 		if i > 0 && bytes.Compare(last, key) >= 0 || bytes.Compare(key, low) < 0 || high != nil && bytes.Compare(key, high) >= 0 {
-			return fmt.Errorf("key %d of %d is out of order", i, count)
+			return 0, fmt.Errorf("key %d of %d is out of order", i, count)
 		}
 		last = key
 		if kind == branchPage {
@@ -128,7 +132,7 @@ func (w *pageWalk) elements(b, low, high []byte) error {
 		}
 		if flags&bucketEntry != 0 {
 			if err := w.bucket(value); err != nil {
-				return fmt.Errorf("bucket %q: %w", key, err)
+				return 0, fmt.Errorf("bucket %q: %w", key, err)
 			}
 		}
 	}
@@ -138,10 +142,10 @@ func (w *pageWalk) elements(b, low, high []byte) error {
 			end = children[i+1].key
 		}
 		if err := w.page(c.id, c.key, end); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return at, nil
 }
 
 // bucket checks a bucket, whose page is inline if it is small.
@@ -156,5 +160,9 @@ func (w *pageWalk) bucket(value []byte) error {
 	if len(inline) < pageHeader || binary.NativeEndian.Uint16(inline[8:]) != leafPage {
 		return fmt.Errorf("its page is none")
 	}
-	return w.elements(inline, nil, nil)
+	end, err := w.elements(inline, nil, nil)
+	if err == nil && end != len(inline) {
+		err = fmt.Errorf("its page ends at %d of %d bytes", end, len(inline))
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"app2wxapp/store/record"
@@ -25,6 +26,9 @@ func (p picture) encode() []byte {
 	e.Bytes(p.Data)
 	return e
 }
+
+// errNoPicture is said of a holder whose picture is not there.
+var errNoPicture = errors.New("it names a picture that is not there")
 
 // picture returns the record, or upload.ErrNotFound.
 func (t *tx) picture(id string) (picture, error) {
@@ -108,6 +112,9 @@ func (t *tx) roomFor(size int) error {
 		}
 		d := record.NewDecoder(rec)
 		n, total = n+1, total+d.Num()
+		if d.Err != nil {
+			return corrupt(bucketLoose, d.Err)
+		}
 	}
 	if n > upload.MaxLoose || total > upload.MaxLooseBytes {
 		return upload.ErrFull
@@ -184,6 +191,9 @@ func (s *Store) HoldPicture(ctx context.Context, poolID, userID, id string, now 
 			return nil
 		}
 		old, err := t.picture(before)
+		if err == upload.ErrNotFound {
+			return corrupt(bucketHolders, errNoPicture)
+		}
 		if err != nil {
 			return err
 		}
