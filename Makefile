@@ -24,7 +24,7 @@ SOAKTIME    ?= 60m
 
 # Tests of the program that choose their stores themselves, and take long: a
 # second time would prove nothing. What is not here runs on either store.
-ONESTORE    := ^(TestReplicasRace|TestReplicasKilled|TestPostgresCrashes|TestRollingRestart|TestPostgresInTrouble|TestServeOnPostgres|TestStoreMigrateCommand|TestBackupCommand)$$
+ONESTORE    := ^(TestReplicasRace|TestReplicasKilled|TestPostgresCrashes|TestRollingRestart|TestPostgresInTrouble|TestOverloadOfStore|TestServeOnPostgres|TestStoreMigrateCommand|TestBackupCommand)$$
 
 .PHONY: run build test lint tools fuzz fuzz-target crash soak mutants bench gosec vuln history
 
@@ -102,7 +102,7 @@ soak:
 	go test -race -v -timeout $(SOAKTIME) -run TestKill . -args -kill.rounds=200
 	go test -v -timeout $(SOAKTIME) -run 'TestReplicas|TestPostgresCrashes|TestRollingRestart' . \
 	  -args -race.tickets=2000 -replica.kills=30 -postgres.crashes=20 -rolling.restarts=5
-	go test -race -v -timeout $(SOAKTIME) -run 'TestWeChatHangs|TestOverload|TestSlowClients' . -args -wechat.hangs=3m -overload.for=2s
+	go test -race -v -timeout $(SOAKTIME) -run 'TestWeChatHangs|TestOverload|TestSlowClients' . -args -wechat.hangs=3m -overload.for=10s
 	$(MAKE) history
 	$(MAKE) fuzz FUZZTIME=10s
 
