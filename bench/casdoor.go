@@ -39,14 +39,7 @@ func newCasdoor(w *world, alg string) (*trial, error) {
 		check:  checkSignedIn, counter: `app2wxapp_http_request_duration_seconds_count{method="POST",route="/v1/iam/oauth/token",status="200"}`,
 	}
 	t.mint = func(n int) (shots, error) { return newShots(t.path, t.body, w.codes(n)), nil }
-	t.rivals = []rival{{
-		name: issueRoute,
-		mint: func(n int) (shots, error) {
-			return newShots("/oauth/app2wxapp/ticket/"+w.pool.ID, `{"code":"%s"}`, w.codes(n)), nil
-		},
-		start: func() (*process, error) { return start(order{Store: w.path, WeChat: w.weixin.url()}) },
-		check: func(p *process, o outcome) error { return replay(p, o.shots, "invalid_code") },
-	}}
+	t.rivals = []rival{w.issuing(issueRoute)}
 	return t, nil
 }
 

@@ -21,9 +21,11 @@ import (
 )
 
 // On PostgreSQL the rivals are the same server with a statement for each
-// redemption, and, where there are many users, the same server with few.
+// redemption, the issue route, and, where there are many users, the same server
+// with few.
 const (
 	ownStatements = "a statement for each"
+	issueThere    = "issue on PostgreSQL"
 	fewUsers      = "10000 users"
 	few           = 10_000
 )
@@ -40,7 +42,7 @@ func (c config) onServer(folder string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.world.close()) }()
-	t.rivals = []rival{t.rival(ownStatements, order{Store: t.world.path, Alone: true, WeChat: t.world.weixin.url()})}
+	t.rivals = []rival{t.rival(ownStatements, order{Store: t.world.path, Alone: true, WeChat: t.world.weixin.url()}), t.world.issuing(issueThere)}
 	if c.users > few {
 		small, err := newServerTrial(server, "few", few, out)
 		if err != nil {

@@ -84,6 +84,18 @@ func (w *world) tickets(n int) ([]string, error) {
 	})
 }
 
+// issuing is a rival that issues tickets in this world.
+func (w *world) issuing(name string) rival {
+	return rival{
+		name: name,
+		mint: func(n int) (shots, error) {
+			return newShots("/oauth/app2wxapp/ticket/"+w.pool.ID, `{"code":"%s"}`, w.codes(n)), nil
+		},
+		start: func() (*process, error) { return start(order{Store: w.path, WeChat: w.weixin.url()}) },
+		check: func(p *process, o outcome) error { return replay(p, o.shots, "invalid_code") },
+	}
+}
+
 // codes returns n fresh login codes, of the users in an order of chance.
 func (w *world) codes(n int) []string {
 	list, order := make([]string, n), rand.Perm(w.users)
