@@ -233,6 +233,19 @@ func TestPoolCommands(t *testing.T) {
 		args []string
 		want string
 	}{
+		{[]string{"show", "moved", "u"}, id + " wx"},
+		{[]string{"show", "--json", "moved", "u"}, `"registerMethod": "import"`},
+		{[]string{"show", "moved", "nobody"}, "2004"},
+		{[]string{"block", "moved", "u"}, "blocked         true\n"},
+		{[]string{"unblock", "--json", "moved", "u"}, `"blocked": false`},
+		{[]string{"signout", "moved", "u"}, "signedOutAt     2"},
+		{[]string{"signout", "moved", "nobody"}, "2004"},
+		{[]string{"import", "moved", file("{\"id\":\"v\",\"phone\":\"+8613800138000\"}\r\n\n {\"id\":\"w\"}")}, "2 users imported"},
+		{[]string{"show", "moved", "v"}, "138****8000"},
+		{[]string{"import", "moved", file("{\"id\":\"x\"}\n{\"id\":\"v\"}\n{\"id\":\n{\"name\":1}\n")}, "1 imported, 3 lines refused"},
+		{[]string{"import", "nowhere", file("{}")}, "0 imported, 1 lines refused"},
+		{[]string{"import", "moved", file(`{"id":"` + strings.Repeat("x", 1<<20) + `"}`)}, "line 1: "},
+		{[]string{"import", "moved", file("") + "none"}, "no such file"},
 		{[]string{"identities", "moved", "u"}, "o-u"},
 		{[]string{"identities", "moved", "nobody"}, "2004"},
 		{[]string{"password", "moved", "u", "--file", file("12345678\r\n")}, "is set"}, // the line end is not part of it
@@ -378,7 +391,7 @@ func TestUnknownCommand(t *testing.T) {
 		{"config chek", `unknown command "chek" for "app2wxapp config"` + "\n\nDid you mean this?\n\tcheck"},
 		{"pool lst", "\n\tlist"},
 		{"pool secret delte P S", `unknown command "delte" for "app2wxapp pool secret"` + "\n\nDid you mean this?\n\tdelete"},
-		{"user export P U", `unknown command "export" for "app2wxapp user"; see app2wxapp user --help`},
+		{"user erase P U", `unknown command "erase" for "app2wxapp user"; see app2wxapp user --help`},
 		{"store migrat", "\n\tmigrate"},
 		{"audit verfy", "\n\tverify"},
 		{"srve", "\n\tserve"},

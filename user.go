@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,16 +13,31 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// user is a user as the admin API shows them, as far as the commands use it.
+// user is a user as the admin API shows them.
 type user struct {
 	ID         string `json:"id"`
-	Phone      string `json:"phone"`
+	PoolID     string `json:"poolId"`
+	UnionID    string `json:"unionid"`
 	Identities []struct {
 		ID     string `json:"id"`
 		AppID  string `json:"appId"`
 		OpenID string `json:"openid"`
 	} `json:"identities"`
-	TOTP *struct {
+	Phone          string  `json:"phone"`
+	Email          string  `json:"email"`
+	Username       string  `json:"username"`
+	Nickname       string  `json:"nickname"`
+	Photo          string  `json:"photo"`
+	RegisterMethod string  `json:"registerMethod"`
+	Blocked        bool    `json:"blocked"`
+	LoginsCount    uint64  `json:"loginsCount"`
+	LastLogin      *string `json:"lastLogin"`
+	LastIP         string  `json:"lastIP"`
+	SignedOutAt    *string `json:"signedOutAt"`
+	SignedUp       string  `json:"signedUp"`
+	UpdatedAt      string  `json:"updatedAt"`
+	PasswordSetAt  *string `json:"passwordSetAt"`
+	TOTP           *struct {
 		AddedAt       string  `json:"addedAt"`
 		ConfirmedAt   *string `json:"confirmedAt"`
 		RecoveryCodes int     `json:"recoveryCodes"`
@@ -60,12 +76,55 @@ machine can see a command line. A line end after it is not part of it.
 		&cobra.Command{Use: "confirm POOL USER CODE", Short: "Put it in force by a code of the app / 用动态码确认生效", Args: cobra.ExactArgs(3), RunE: confirmTOTP},
 		&cobra.Command{Use: "remove POOL USER", Short: "Take it away; the user is signed out / 移除，用户随之下线", Args: cobra.ExactArgs(2), RunE: removeTOTP},
 	)
-	c.AddCommand(identities, unbind, password, totp)
+	c.AddCommand(
+		&cobra.Command{Use: "show POOL USER", Short: "Show a user / 查看用户", Args: cobra.ExactArgs(2), RunE: showUser},
+		&cobra.Command{Use: "block POOL USER", Short: "Let a user in no more; their tickets and tokens end / 锁定用户，随之下线", Args: cobra.ExactArgs(2), RunE: blockUser(true)},
+		&cobra.Command{Use: "unblock POOL USER", Short: "Let a user in again / 解锁用户", Args: cobra.ExactArgs(2), RunE: blockUser(false)},
+		&cobra.Command{Use: "signout POOL USER", Short: "End all tickets and tokens of a user / 让用户全部下线", Args: cobra.ExactArgs(2), RunE: signOutUser},
+		importCommand(), identities, unbind, password, totp)
 	return c
 }
 
 func userPath(args []string) string {
 	return "/pools/" + url.PathEscape(args[0]) + "/users/" + url.PathEscape(args[1])
+}
+
+// onUser makes a call that answers with a user, and prints them.
+func onUser(c *cobra.Command, method, path string, body any) error {
+	var out user
+	return onServer(c, method, path, body, &out, func(w io.Writer) { printUser(w, out) })
+}
+
+func showUser(c *cobra.Command, args []string) error { return onUser(c, "GET", userPath(args), nil) }
+
+func blockUser(blocked bool) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		return onUser(c, "PATCH", userPath(args), map[string]any{"blocked": blocked})
+	}
+}
+
+func signOutUser(c *cobra.Command, args []string) error {
+	return onUser(c, "POST", userPath(args)+"/revoke", nil)
+}
+
+func printUser(w io.Writer, u user) {
+	never := func(at *string) string {
+		if at == nil {
+			return "-"
+		}
+		return *at
+	}
+	for _, row := range [][2]string{
+		{"id", u.ID}, {"poolId", u.PoolID}, {"unionid", u.UnionID}, {"phone", u.Phone}, {"email", u.Email}, {"username", u.Username},
+		{"nickname", u.Nickname}, {"photo", u.Photo}, {"registerMethod", u.RegisterMethod}, {"blocked", fmt.Sprint(u.Blocked)},
+		{"loginsCount", fmt.Sprint(u.LoginsCount)}, {"lastLogin", never(u.LastLogin)}, {"lastIP", u.LastIP}, {"signedOutAt", never(u.SignedOutAt)},
+		{"signedUp", u.SignedUp}, {"updatedAt", u.UpdatedAt}, {"passwordSetAt", never(u.PasswordSetAt)}, {"totp", secondFactor(u)},
+	} {
+		fmt.Fprintf(w, "%s\t%s\n", row[0], cmp.Or(row[1], "-"))
+	}
+	for _, id := range u.Identities {
+		fmt.Fprintf(w, "identity\t%s %s %s\n", id.ID, id.AppID, id.OpenID)
+	}
 }
 
 func listIdentities(c *cobra.Command, args []string) error {
@@ -131,16 +190,17 @@ func readSecret(file string, stdin io.Reader) (string, error) {
 
 func showTOTP(c *cobra.Command, args []string) error {
 	var out user
-	return onServer(c, "GET", userPath(args), nil, &out, func(w io.Writer) {
-		switch {
-		case out.TOTP == nil:
-			fmt.Fprintln(w, "none / 无")
-		case out.TOTP.ConfirmedAt == nil:
-			fmt.Fprintf(w, "added %s, not confirmed / 尚未确认\n", out.TOTP.AddedAt)
-		default:
-			fmt.Fprintf(w, "in force since %s / 已生效\trecovery codes left / 剩余恢复码 %d\n", *out.TOTP.ConfirmedAt, out.TOTP.RecoveryCodes)
-		}
-	})
+	return onServer(c, "GET", userPath(args), nil, &out, func(w io.Writer) { fmt.Fprintln(w, secondFactor(out)) })
+}
+
+func secondFactor(u user) string {
+	switch {
+	case u.TOTP == nil:
+		return "none / 无"
+	case u.TOTP.ConfirmedAt == nil:
+		return fmt.Sprintf("added %s, not confirmed / 尚未确认", u.TOTP.AddedAt)
+	}
+	return fmt.Sprintf("in force since %s / 已生效, recovery codes left / 剩余恢复码 %d", *u.TOTP.ConfirmedAt, u.TOTP.RecoveryCodes)
 }
 
 func addTOTP(c *cobra.Command, args []string) error {
