@@ -182,6 +182,7 @@ var goodRedeems = []struct {
 	{"a pair of surrogates", "", `{"ticket":"TICKET","secret":"SECRET","x":"\ud83d\ude00"}`, nil},
 	{"spaces around", "", " \r\n\t" + `{"ticket":"TICKET","secret":"SECRET"}` + "\n", nil},
 	{"charset", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json; charset=UTF-8"}},
+	{"charset by its other name", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json;charset=utf8"}},
 	{"type in capitals", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: Application/JSON"}},
 	{"identity", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json", "Content-Encoding: identity"}},
 	{"longest Idempotency-Key", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json", "Idempotency-Key: " + strings.Repeat("~", 255)}},

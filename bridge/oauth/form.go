@@ -43,8 +43,7 @@ func isForm(h http.Header) bool {
 		return false
 	}
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	charset := params["charset"]
-	return err == nil && media == "application/x-www-form-urlencoded" && (charset == "" || strings.EqualFold(charset, "utf-8"))
+	return err == nil && media == "application/x-www-form-urlencoded" && wire.IsUTF8(params["charset"])
 }
 
 // parseForm reads application/x-www-form-urlencoded text.

@@ -124,10 +124,16 @@ func readBody(r *http.Request, body *bytes.Buffer) error {
 	if err != nil || media != "application/json" && !patch {
 		return ErrMediaType
 	}
-	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+	if !IsUTF8(params["charset"]) {
 		return ErrMediaType
 	}
 	return nil
+}
+
+// IsUTF8 tells whether a content type's charset, "" for none, is UTF-8 under
+// either of the names that clients have for it (WHATWG Encoding §4.2).
+func IsUTF8(charset string) bool {
+	return charset == "" || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
 // decode reads the body, which it uses up.
