@@ -70,7 +70,7 @@ func run(ctx context.Context, only string) error {
 	return nil
 }
 
-func all() []mutant { return slices.Concat(mutants, newer, onPostgres) }
+func all() []mutant { return slices.Concat(mutants, newer, proofs, onPostgres) }
 
 // sound returns an error if tests of the mutants' packages fail as they are: then
 // they would fail with any defect, and with none.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,6 +208,26 @@ func TestPasswordLimits(t *testing.T) {
 		}
 	}
 	want("a stranger, then", wrong("Lee", at(700)), userpool.ErrPasswordWrong)
+}
+
+// Tries that come at once wait for a turn to hash, and find then what the others
+// were: there is no passing a limit by being many.
+func TestPasswordLimitsAtOnce(t *testing.T) {
+	r := newRig(t)
+	p := r.binding(game, passwordWay)
+	r.withPassword(p, "Lee", goodPassword)
+	var compared atomic.Int64
+	together(20, func(int) {
+		switch err := r.try(p, "Lee", "wrong password", abroad); {
+		case errors.Is(err, userpool.ErrPasswordWrong):
+			compared.Add(1)
+		case !errors.Is(err, userpool.ErrRateLimited) && !errors.Is(err, userpool.ErrPasswordsBusy):
+			t.Error(err)
+		}
+	})
+	if n := compared.Load(); n < 5 || n > 6 { // two have a turn at a time
+		t.Errorf("of twenty wrong passwords at once %d were compared, want five or six", n)
+	}
 }
 
 // What other systems hashed is compared as they did, and made anew by the first

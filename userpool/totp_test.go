@@ -63,6 +63,9 @@ func TestSecondFactor(t *testing.T) {
 	if again := r.signIn(p, "alice", ""); again.ID != u.ID {
 		t.Error("a second factor that is not confirmed is asked for")
 	}
+	if _, err := r.Service.TOTP(codeAt(t, secret, r.now())).Prove(ctx, p, userpool.Unfinished{UserID: u.ID}); !errors.Is(err, userpool.ErrTOTPWrong) {
+		t.Errorf("one that is not in force yet proves who it is: %v", err)
+	}
 	if _, err := r.ConfirmTOTP(ctx, p.ID, u.ID, "000000"); !errors.Is(err, userpool.ErrTOTPWrong) {
 		t.Errorf("confirmed by a wrong code: %v", err)
 	}
