@@ -106,7 +106,7 @@ soak:
 	$(MAKE) history
 	$(MAKE) fuzz FUZZTIME=10s
 
-mutants:
+mutants: tools
 	go run ./mutants
 
 bench:

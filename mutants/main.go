@@ -91,11 +91,11 @@ func sound(ctx context.Context, dir string, chosen []mutant) error {
 
 // copyTree copies the files that git knows, and those it would add, to dir.
 func copyTree(ctx context.Context, dir string) error {
-	list, err := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	names, err := listed(ctx, "--cached", "--others", "--exclude-standard")
 	if err != nil {
-		return fmt.Errorf("list the tree: %w", err)
+		return err
 	}
-	for _, name := range strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+	for _, name := range names {
 		b, err := os.ReadFile(name) // #nosec G304 -- a file that git lists
 		if errors.Is(err, os.ErrNotExist) {
 			continue // deleted and not committed
@@ -106,6 +106,34 @@ func copyTree(ctx context.Context, dir string) error {
 		to := filepath.Join(dir, name)
 		// #nosec G301 G306 -- a copy of public source
 		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, b, 0o644)); err != nil {
+			return err
+		}
+	}
+	return linkModules(ctx, dir)
+}
+
+// listed returns what git ls-files lists.
+func listed(ctx context.Context, which ...string) ([]string, error) {
+	list, err := exec.CommandContext(ctx, "git", append([]string{"ls-files", "-z"}, which...)...).Output() // #nosec G204 -- options of this file
+	if err != nil {
+		return nil, fmt.Errorf("list the tree: %w", err)
+	}
+	return strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00"), nil
+}
+
+// linkModules lends the copy the npm packages of the tests of foreign clients,
+// which are no part of the tree.
+func linkModules(ctx context.Context, dir string) error {
+	names, err := listed(ctx, "--others", "--ignored", "--exclude-standard", "--directory")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if filepath.Base(name) != "node_modules" {
+			continue
+		}
+		from, err := filepath.Abs(name)
+		if err := errors.Join(err, os.Symlink(from, filepath.Join(dir, name))); err != nil {
 			return err
 		}
 	}

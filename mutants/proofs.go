@@ -79,10 +79,6 @@ var proofs = []mutant{
 		old: "\t\tr.means = userpool.ErrRecipientRefused\n\t\treturn false, r\n\t}\n\tr.means", new: "\t\tr.means = userpool.ErrRecipientRefused\n\t\treturn true, r\n\t}\n\tr.means", packages: theSenders,
 	},
 	{
-		name: "idaas: a blocked user's session goes on", file: "bridge/idaas/session.go",
-		old: "err == nil {\n\t\t\tu, err = a.pools.User(ctx, pool.ID, o.Session.UserID)\n\t\t}", new: "err == nil {\n\t\t\tu, _ = a.pools.User(ctx, pool.ID, o.Session.UserID)\n\t\t}", packages: theIDaaS,
-	},
-	{
 		name: "idaas: userinfo for any kind of token", file: "bridge/idaas/idtoken.go",
 		old: "strings.TrimSpace(raw), token.KindIDaaS)", new: "strings.TrimSpace(raw), token.KindAuthing)", packages: theIDaaS,
 	},
