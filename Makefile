@@ -24,7 +24,7 @@ SOAKTIME    ?= 60m
 
 # Tests of the program that choose their stores themselves, and take long: a
 # second time would prove nothing. What is not here runs on either store.
-ONESTORE    := ^(TestReplicasRace|TestReplicasKilled|TestPostgresCrashes|TestRollingRestart|TestPostgresInTrouble|TestOverloadOfStore|TestServeOnPostgres|TestStoreMigrateCommand|TestBackupCommand)$$
+ONESTORE    := ^(TestReplicasRace|TestReplicasKilled|TestPostgresCrashes|TestRollingRestart|TestPostgresInTrouble|TestOverloadOfStore|TestLimitsOfReplicas|TestServeOnPostgres|TestStoreMigrateCommand|TestBackupCommand)$$
 
 .PHONY: run build test lint tools fuzz fuzz-target crash soak mutants bench gosec vuln history
 

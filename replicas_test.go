@@ -5,6 +5,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -115,6 +116,36 @@ func TestReplicasRace(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Who has used up at one replica the wrong secrets that are let pass finds them
+// used up at the other, about a second later.
+func TestLimitsOfReplicas(t *testing.T) {
+	r := newReplicas(t, pgtest.NewOn(t, pgtest.Start(t).URL("postgres")), 2)
+	pool, _ := r[0].newPool()
+	limited := func(at *replica) bool {
+		status, body, err := post(at.url+"/oauth/app2wxapp/auth/"+pool, `{"ticket":"x","secret":"wrong"}`)
+		if err != nil || status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
+			t.Fatalf("a wrong secret: %d %s %v", status, body, err)
+		}
+		return status == http.StatusTooManyRequests
+	}
+	here, there := 0, 0
+	for ; !limited(r[0]); here++ {
+		if here > 200 {
+			t.Fatal("wrong secrets are let pass without end")
+		}
+	}
+	for end := time.Now().Add(20 * time.Second); !limited(r[1]); there++ {
+		if time.Now().After(end) {
+			t.Fatalf("after %d wrong secrets at one replica the other lets %d pass", here, there)
+		}
+		time.Sleep(100 * time.Millisecond) // a process tells the others once a second
+	}
+	t.Logf("%d wrong secrets let pass at one replica, %d at the other", here, there)
+	if there >= here {
+		t.Errorf("as many again were let pass at the other replica: %d and %d", here, there)
 	}
 }
 
