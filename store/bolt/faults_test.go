@@ -3,6 +3,7 @@
 package bolt
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"app2wxapp/audit"
+	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
 
@@ -198,20 +200,64 @@ func TestCallFailsDuringCreation(t *testing.T) {
 // there is space again. A memory file system stands for the disk. Only root may
 // mount one: TestFileSizeLimit proves the same for everybody.
 func TestDiskFull(t *testing.T) {
-	root := t.TempDir()
-	switch err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size=1m"); {
-	case err != nil && os.Getuid() != 0:
-		t.Logf("mount: %v: a user who is not root has TestFileSizeLimit only", err)
+	root, ok := mountDisk(t, "size=1m")
+	if !ok {
+		t.Log("a user who is not root has TestFileSizeLimit only")
 		return
-	case err != nil:
-		t.Fatalf("mount: %v, and root can: this container lacks CAP_SYS_ADMIN; give it that, or do not test as root", err)
 	}
-	t.Cleanup(func() { check(t, syscall.Unmount(root, 0)) })
 	path, ballast := filepath.Join(root, "store.db"), filepath.Join(root, "ballast")
 	s, err := Open(config(path, slog.DiscardHandler))
 	check(t, err)
 	fill := func() { _ = os.WriteFile(ballast, make([]byte, 2<<20), 0o600) }
 	outOfSpace(t, s, path, fill, func() { check(t, os.Remove(ballast)) })
+}
+
+// mountDisk mounts a memory file system, and tells whether it may.
+func mountDisk(t *testing.T, options string) (root string, ok bool) {
+	t.Helper()
+	root = t.TempDir()
+	switch err := syscall.Mount("tmpfs", root, "tmpfs", 0, options); {
+	case err != nil && os.Getuid() != 0:
+		t.Logf("mount: %v", err)
+		return "", false
+	case err != nil:
+		t.Fatalf("mount: %v, and root can: this container lacks CAP_SYS_ADMIN; give it that, or do not test as root", err)
+	}
+	t.Cleanup(func() { check(t, syscall.Unmount(root, 0)) })
+	return root, true
+}
+
+// A file system that only reads is refused at the start, in words, and nothing
+// is lost. One that becomes so under a running store is TestCallFails (EROFS).
+func TestReadOnlyFileSystem(t *testing.T) {
+	root, ok := mountDisk(t, "size=4m")
+	if !ok {
+		return
+	}
+	path := filepath.Join(root, "store.db")
+	s, err := Open(config(path, slog.DiscardHandler))
+	check(t, err)
+	fill(t, s)
+	closeStore(t, s)
+	before, err := os.ReadFile(path)
+	check(t, err)
+	remount := func(flags uintptr) {
+		check(t, syscall.Mount("tmpfs", root, "tmpfs", syscall.MS_REMOUNT|flags, "size=4m"))
+	}
+	remount(syscall.MS_RDONLY)
+	refused(t, "a store on a read-only file system", path, "read-only file system")
+	refused(t, "a new store on a read-only file system", filepath.Join(root, "new.db"), "read-only file system")
+	folder := filepath.Join(root, "data")
+	if _, err := Open(config(filepath.Join(folder, "new.db"), slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), folder+": read-only file system") {
+		t.Errorf("a new store's folder on a read-only file system: %v", err)
+	}
+	remount(0)
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the file has changed, or: %v", err)
+	}
+	s = open(t, path)
+	wantErr(t, "the redeemed ticket", second(s.RedeemTicket(ctx, attempt(testTicket("b", 1), "j"))), ticket.ErrRedeemed)
+	check(t, second(s.RedeemTicket(ctx, attempt(testTicket("a", 1), "j"))))
 }
 
 // The system refuses to let the file grow: EFBIG at ftruncate. The limit is the
