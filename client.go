@@ -105,6 +105,14 @@ func (a *adminClient) call(ctx context.Context, method, path string, body, out a
 	return json.Unmarshal(text, out)
 }
 
+// refused is an answer that is none, in the server's words.
+type refused struct {
+	status int
+	text   string
+}
+
+func (r *refused) Error() string { return r.text }
+
 // refusal is the error of an answer that is none: the server's message.
 func refusal(url, method string, res *http.Response, text []byte) error {
 	var problem struct {
@@ -112,9 +120,9 @@ func refusal(url, method string, res *http.Response, text []byte) error {
 		Error, Message string
 	}
 	if json.Unmarshal(text, &problem) != nil {
-		return fmt.Errorf("%s %s: %s", method, url, res.Status)
+		return &refused{res.StatusCode, fmt.Sprintf("%s %s: %s", method, url, res.Status)}
 	}
-	return fmt.Errorf("%s (%d %s)", problem.Message, problem.Code, problem.Error)
+	return &refused{res.StatusCode, fmt.Sprintf("%s (%d %s)", problem.Message, problem.Code, problem.Error)}
 }
 
 // language returns what the terminal's locale asks for.

@@ -3,19 +3,28 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 )
 
-// importers is how many users are sent at a time, so that they share commits.
-const importers = 16
+const (
+	// importers is how many users are sent at a time, so that they share commits.
+	importers = 16
+	// patientTries is how often a line is sent to a busy server.
+	patientTries = 30
+)
 
 func importCommand() *cobra.Command {
 	return &cobra.Command{
@@ -24,7 +33,7 @@ func importCommand() *cobra.Command {
 POST /admin/v1/pools/:id/users: id, unionid, openid, phone, email, username,
 nickname, photo, registerMethod, password or passwordHash. A line that is refused
 is told with its number and does not stop the others; with one the exit status
-is 1. Imported again, users who are there are refused and stay as they are.
+is 1. A server that is gone stops it. Imported again, users who are there are refused and stay as they are.
 FILE 每行一个 JSON 对象，- 为标准输入；字段同 POST /admin/v1/pools/:id/users。
 被拒绝的行会连同行号列出，不影响其他行，此时退出码为 1；重复导入时已有的用户不变。`,
 		Example: "  app2wxapp user import 64b7f0a1c2d3e4f506172839 users.jsonl",
@@ -36,6 +45,17 @@ FILE 每行一个 JSON 对象，- 为标准输入；字段同 POST /admin/v1/poo
 type importLine struct {
 	number int
 	text   []byte
+}
+
+// importer sends lines and counts what became of them.
+type importer struct {
+	client *adminClient
+	pool   string
+	told   io.Writer     // of refused lines
+	pause  time.Duration // before a busy server is asked again
+
+	mu                sync.Mutex
+	imported, refused int
 }
 
 func importUsers(c *cobra.Command, args []string) error {
@@ -52,56 +72,99 @@ func importUsers(c *cobra.Command, args []string) error {
 		defer f.Close()
 		in = f
 	}
-	var mu sync.Mutex
-	imported, refused := 0, 0
-	send := func(l importLine) {
-		err := errors.New("this is no JSON")
-		if json.Valid(l.text) {
-			err = client.call(c.Context(), "POST", "/pools/"+url.PathEscape(args[0])+"/users", json.RawMessage(l.text), nil)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil {
-			imported++
-			return
-		}
-		refused++
-		fmt.Fprintf(c.ErrOrStderr(), "line %d: %v\n", l.number, err)
+	i := &importer{client: client, pool: args[0], told: c.ErrOrStderr(), pause: time.Second}
+	if err := i.run(c.Context(), in); err != nil {
+		return fmt.Errorf("%w; %d imported before", err, i.imported)
 	}
-	lines := make(chan importLine)
-	var wg sync.WaitGroup
-	for range importers {
-		wg.Go(func() {
-			for l := range lines {
-				send(l)
-			}
-		})
+	if i.refused > 0 {
+		return fmt.Errorf("%d imported, %d lines refused / 已导入 %[1]d 个，%[2]d 行被拒绝", i.imported, i.refused)
 	}
-	err = readLines(in, lines)
-	close(lines)
-	wg.Wait()
-	if err := errors.Join(err, c.Context().Err()); err != nil {
-		return fmt.Errorf("%w; %d imported before", err, imported)
-	}
-	if refused > 0 {
-		return fmt.Errorf("%d imported, %d lines refused / 已导入 %[1]d 个，%[2]d 行被拒绝", imported, refused)
-	}
-	return show(c, map[string]int{"imported": imported}, func(w io.Writer) { fmt.Fprintf(w, "%d users imported / 已导入 %d 个用户\n", imported, imported) })
+	return show(c, map[string]int{"imported": i.imported}, func(w io.Writer) {
+		fmt.Fprintf(w, "%d users imported / 已导入 %[1]d 个用户\n", i.imported)
+	})
 }
 
-// readLines passes on the lines of in that are not empty.
-func readLines(in io.Reader, lines chan<- importLine) error {
-	scan := bufio.NewScanner(in)
-	scan.Buffer(nil, 1<<20)
-	number := 0
-	for scan.Scan() {
-		number++
-		if text := bytes.TrimSpace(scan.Bytes()); len(text) > 0 {
-			lines <- importLine{number, bytes.Clone(text)}
+// run sends the lines of in that are not empty. It ends with the first that is
+// neither taken nor refused.
+func (i *importer) run(ctx context.Context, in io.Reader) error {
+	group, ctx := errgroup.WithContext(ctx)
+	lines := make(chan importLine)
+	for range importers {
+		group.Go(func() error {
+			for l := range lines {
+				if err := i.send(ctx, l); err != nil {
+					return fmt.Errorf("line %d: %w", l.number, err)
+				}
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		defer close(lines)
+		scan := bufio.NewScanner(in)
+		scan.Buffer(nil, 1<<20)
+		number := 0
+		for scan.Scan() {
+			number++
+			text := bytes.TrimSpace(scan.Bytes())
+			if len(text) == 0 {
+				continue
+			}
+			select {
+			case lines <- importLine{number, bytes.Clone(text)}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
+		if err := scan.Err(); err != nil {
+			return fmt.Errorf("line %d: %w", number+1, err)
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// send sends a line, again while the server is busy. What it refuses is told.
+func (i *importer) send(ctx context.Context, l importLine) error {
+	err := i.create(ctx, l.text)
+	for tries := 1; busy(err) && tries < patientTries; tries++ {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(i.pause):
+		}
+		err = i.create(ctx, l.text)
 	}
-	if err := scan.Err(); err != nil {
-		return fmt.Errorf("line %d: %w", number+1, err)
+	if err != nil && !ofLine(err) {
+		return err
 	}
-	return nil
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err == nil {
+		i.imported++
+		return nil
+	}
+	i.refused++
+	_, err = fmt.Fprintf(i.told, "line %d: %v\n", l.number, err)
+	return err
+}
+
+func (i *importer) create(ctx context.Context, user []byte) error {
+	if !json.Valid(user) {
+		return &refused{http.StatusBadRequest, "this is no JSON"}
+	}
+	return i.client.call(ctx, "POST", "/pools/"+url.PathEscape(i.pool)+"/users", json.RawMessage(user), nil)
+}
+
+// busy tells whether the server has asked to come again.
+func busy(err error) bool {
+	answer := (*refused)(nil)
+	return errors.As(err, &answer) && answer.status == http.StatusServiceUnavailable
+}
+
+// ofLine tells whether it is the line that is refused, and not all that follow it
+// as well, as by a pool that is not there or a wrong token.
+func ofLine(err error) bool {
+	answer := (*refused)(nil)
+	return errors.As(err, &answer) && slices.Contains([]int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge}, answer.status)
 }
