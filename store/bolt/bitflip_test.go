@@ -238,20 +238,48 @@ func TestBitFlips(t *testing.T) {
 	t.Logf("%d flips in %d kinds of places: %d refused at the start, %d gave ErrUnavailable, hidden %v", *flips, len(kinds), refused, partly, hidden)
 }
 
-// A page that says that it is empty would hide all that is on it.
-func TestPageThatSeemsEmpty(t *testing.T) {
-	template := flipStore(t)
-	b, err := os.ReadFile(template)
+// A page that says that it is empty would hide all that is on it, and an entry
+// that says that it is no bucket all that is in that.
+func TestHidingPlaces(t *testing.T) {
+	path := flipStore(t)
+	b, err := os.ReadFile(path)
 	check(t, err)
-	for _, kind := range []string{"users header", "pools within another page header", "uploads on several pages header"} {
-		i := slices.IndexFunc(regions(t, template, b), func(r region) bool { return r.kind == kind })
+	all := regions(t, path, b)
+	m, err := newestMeta(strings.NewReader(string(b)))
+	check(t, err)
+	if root := int(m.Root) * 4096; binary.NativeEndian.Uint16(b[root+8:]) != branchPage {
+		t.Error("the first page of all is no branch")
+	}
+	header := func(kind string) int {
+		i := slices.IndexFunc(all, func(r region) bool { return r.kind == kind })
 		if i < 0 {
-			t.Errorf("no %s", kind)
-			continue
+			t.Fatalf("no %s", kind)
 		}
-		empty, at := slices.Clone(b), regions(t, template, b)[i].from
-		binary.NativeEndian.PutUint16(empty[at+10:], 0)
-		refused(t, kind, copyFile(t, filepath.Join(t.TempDir(), "store.db"), empty), "restore a backup")
+		return all[i].from
+	}
+	entry := func(bucket string) int {
+		i := slices.IndexFunc(all, func(r region) bool { return r.kind == "root key" && string(b[r.from:r.to]) == bucket })
+		return all[i-2].from // its element, its sizes, its key
+	}
+	for _, row := range []struct {
+		what string
+		at   int
+	}{
+		{"the first page of all is empty", int(m.Root)*4096 + 10},
+		{"a page is empty", header("users header") + 10},
+		{"a page within another is empty", header("pools within another page header") + 10},
+		{"several pages are empty", header("uploads on several pages header") + 10},
+		{"a bucket that was always there is none", entry(bucketRevoked)},
+		{"a bucket that earlier versions lack is none", entry(bucketTOTP)},
+	} {
+		hidden := slices.Clone(b)
+		binary.NativeEndian.PutUint16(hidden[row.at:], 0)
+		file := copyFile(t, filepath.Join(t.TempDir(), "store.db"), hidden)
+		refused(t, row.what, file, "restore a backup")
+		if src, err := OpenSource(file, testKey); err == nil {
+			t.Errorf("%s: opened to be moved", row.what)
+			check(t, src.Close())
+		}
 	}
 }
 

@@ -98,7 +98,8 @@ var buckets = []string{
 	bucketPasswords, bucketTOTP,
 }
 
-// later are those that stores of earlier versions of the program lack.
+// later are those that stores of earlier versions of the program lack. One that is
+// dropped or has another name needs a higher schema: see checkBuckets.
 var later = []string{
 	bucketAudit, bucketSessions, bucketSessionEnds, bucketNames, bucketUploads, bucketLoose, bucketHolders, bucketUnfinished,
 	bucketEmails, bucketRecipients, bucketRecipientEnds, bucketPasswords, bucketTOTP,

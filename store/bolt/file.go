@@ -139,11 +139,12 @@ func readMeta(t *bbolt.Tx, key [32]byte) (seal.DataKeys, error) {
 
 // checkBuckets returns an error if one is missing. A store of an earlier version
 // lacks some, and one that a newer version has opened has others beside ours; with
-// both it is a name that is damaged, and all that is in the bucket would be gone.
+// both, or with a record where there are only buckets, it is an entry that is
+// damaged, and all that is in the bucket would be gone.
 func checkBuckets(t *bbolt.Tx) error {
 	unknown := ""
-	if err := t.ForEach(func(name []byte, _ *bbolt.Bucket) error {
-		if !slices.Contains(buckets, string(name)) {
+	if err := t.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		if b == nil || !slices.Contains(buckets, string(name)) {
 			unknown = string(name)
 		}
 		return nil
@@ -154,7 +155,7 @@ func checkBuckets(t *bbolt.Tx) error {
 		switch {
 		case t.Bucket([]byte(name)) != nil:
 		case unknown != "":
-			return fmt.Errorf("bucket %s is missing, and %q is none; restore a backup", name, unknown)
+			return fmt.Errorf("bucket %s is missing, and %q is none of this program's; restore a backup", name, unknown)
 		case !slices.Contains(later, name):
 			return fmt.Errorf("bucket %s is missing; restore a backup", name)
 		}

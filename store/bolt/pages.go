@@ -93,7 +93,7 @@ func (w *pageWalk) read(id uint64, pages int) ([]byte, error) {
 // then keys and values in the same order without gaps. It returns where they end.
 func (w *pageWalk) elements(b, low, high []byte) (end int, err error) {
 	kind, count := binary.NativeEndian.Uint16(b[8:]), int(binary.NativeEndian.Uint16(b[10:]))
-	if kind != branchPage && kind != leafPage {
+	if kind != branchPage && kind != leafPage || kind == branchPage && count == 0 {
 		return 0, fmt.Errorf("kind %d with %d elements", kind, count)
 	}
 	at := pageHeader + count*elementSize // where the next key begins
