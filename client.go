@@ -59,7 +59,7 @@ func newAdminClient(c *cobra.Command) (*adminClient, error) {
 
 // direct goes to the server itself, never through a proxy of the environment,
 // which would read the admin token.
-var direct = &http.Client{Transport: &http.Transport{}}
+var direct = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: importers}}
 
 // addAdminFlags says where the server is.
 func addAdminFlags(c *cobra.Command) {

@@ -29,12 +29,15 @@ const (
 func importCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "import POOL FILE", Short: "Import users, a JSON object a line / 导入用户，每行一个 JSON 对象",
-		Long: `FILE has a JSON object a line; - is standard input. The fields are those of
-POST /admin/v1/pools/:id/users: id, unionid, openid, phone, email, username,
-nickname, photo, registerMethod, password or passwordHash. A line that is refused
-is told with its number and does not stop the others; with one the exit status
-is 1. A server that is gone stops it. Imported again, users who are there are refused and stay as they are.
-FILE 每行一个 JSON 对象，- 为标准输入；字段同 POST /admin/v1/pools/:id/users。
+		Long: `FILE has a JSON object a line, of 1 MiB at most; - is standard input. The fields
+are those of POST /admin/v1/pools/:id/users: id, unionid, openid, phone, email,
+username, nickname, photo, registerMethod, password or passwordHash. One of id,
+unionid, openid, username and email must be there: by these the user is known, so
+that nobody is imported twice. A line that is refused is told with its number and
+does not stop the others; with one the exit status is 1. A server that is gone
+stops it. Imported again, users who are there are refused and stay as they are.
+FILE 每行一个 JSON 对象（最大 1 MiB），- 为标准输入；字段同 POST /admin/v1/pools/:id/users，
+其中 id、unionid、openid、username、email 至少有一个，以免重复导入同一用户。
 被拒绝的行会连同行号列出，不影响其他行，此时退出码为 1；重复导入时已有的用户不变。`,
 		Example: "  app2wxapp user import 64b7f0a1c2d3e4f506172839 users.jsonl",
 		Args:    cobra.ExactArgs(2), RunE: importUsers,
@@ -74,7 +77,7 @@ func importUsers(c *cobra.Command, args []string) error {
 	}
 	i := &importer{client: client, pool: args[0], told: c.ErrOrStderr(), pause: time.Second}
 	if err := i.run(c.Context(), in); err != nil {
-		return fmt.Errorf("%w; %d imported before", err, i.imported)
+		return fmt.Errorf("%w; at least %d imported before / 此前至少已导入 %[2]d 个", err, i.imported)
 	}
 	if i.refused > 0 {
 		return fmt.Errorf("%d imported, %d lines refused / 已导入 %[1]d 个，%[2]d 行被拒绝", i.imported, i.refused)
@@ -85,57 +88,76 @@ func importUsers(c *cobra.Command, args []string) error {
 }
 
 // run sends the lines of in that are not empty. It ends with the first that is
-// neither taken nor refused.
+// neither taken nor refused, without waiting for what in has not said yet.
 func (i *importer) run(ctx context.Context, in io.Reader) error {
 	group, ctx := errgroup.WithContext(ctx)
-	lines := make(chan importLine)
+	lines, read := make(chan importLine), make(chan error, 1)
+	go func() {
+		defer close(lines)
+		read <- readLines(ctx, in, lines)
+	}()
 	for range importers {
 		group.Go(func() error {
-			for l := range lines {
-				if err := i.send(ctx, l); err != nil {
-					return fmt.Errorf("line %d: %w", l.number, err)
+			for {
+				select {
+				case l, more := <-lines:
+					if !more {
+						return nil
+					}
+					if err := i.send(ctx, l); err != nil {
+						return fmt.Errorf("line %d: %w", l.number, err)
+					}
+				case <-ctx.Done():
+					return ctx.Err()
 				}
 			}
-			return nil
 		})
 	}
-	group.Go(func() error {
-		defer close(lines)
-		scan := bufio.NewScanner(in)
-		scan.Buffer(nil, 1<<20)
-		number := 0
-		for scan.Scan() {
-			number++
-			text := bytes.TrimSpace(scan.Bytes())
-			if len(text) == 0 {
-				continue
-			}
-			select {
-			case lines <- importLine{number, bytes.Clone(text)}:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return <-read
+}
+
+// readLines passes on the lines that are not empty, until ctx ends.
+func readLines(ctx context.Context, in io.Reader, lines chan<- importLine) error {
+	scan := bufio.NewScanner(in)
+	scan.Buffer(nil, 1<<20)
+	number := 0
+	for scan.Scan() {
+		number++
+		text := bytes.TrimSpace(scan.Bytes())
+		if len(text) == 0 {
+			continue
 		}
-		if err := scan.Err(); err != nil {
-			return fmt.Errorf("line %d: %w", number+1, err)
+		select {
+		case lines <- importLine{number, bytes.Clone(text)}:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		return nil
-	})
-	return group.Wait()
+	}
+	if err := scan.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", number+1, err)
+	}
+	return nil
 }
 
 // send sends a line, again while the server is busy. What it refuses is told.
 func (i *importer) send(ctx context.Context, l importLine) error {
 	err := i.create(ctx, l.text)
-	for tries := 1; busy(err) && tries < patientTries; tries++ {
+	for tries := 1; answered(err, http.StatusServiceUnavailable) && tries < patientTries; tries++ {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(i.pause):
 		}
-		err = i.create(ctx, l.text)
+		if err = i.create(ctx, l.text); answered(err, http.StatusConflict) {
+			err = nil // the try before was carried out, only its answer was lost
+		}
 	}
-	if err != nil && !ofLine(err) {
+	// Others are refused to whoever asks: the pool is not there, the token wrong.
+	ofLine := answered(err, http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge)
+	if err != nil && !ofLine {
 		return err
 	}
 	i.mu.Lock()
@@ -150,21 +172,18 @@ func (i *importer) send(ctx context.Context, l importLine) error {
 }
 
 func (i *importer) create(ctx context.Context, user []byte) error {
-	if !json.Valid(user) {
-		return &refused{http.StatusBadRequest, "this is no JSON"}
+	var known struct{ ID, UnionID, OpenID, Username, Email string }
+	switch err := json.Unmarshal(user, &known); {
+	case err != nil:
+		return &refused{http.StatusBadRequest, "this is no JSON object with texts as fields / 不是以文本为字段的 JSON 对象"}
+	case known.ID+known.UnionID+known.OpenID+known.Username+known.Email == "":
+		return &refused{http.StatusBadRequest, "give it an id, or a unionid, openid, username or email: imported again it would be another user / 请给出 id、unionid、openid、username 或 email，否则重复导入会变成另一个用户"}
 	}
 	return i.client.call(ctx, "POST", "/pools/"+url.PathEscape(i.pool)+"/users", json.RawMessage(user), nil)
 }
 
-// busy tells whether the server has asked to come again.
-func busy(err error) bool {
+// answered tells whether err is an answer of one of these statuses.
+func answered(err error, status ...int) bool {
 	answer := (*refused)(nil)
-	return errors.As(err, &answer) && answer.status == http.StatusServiceUnavailable
-}
-
-// ofLine tells whether it is the line that is refused, and not all that follow it
-// as well, as by a pool that is not there or a wrong token.
-func ofLine(err error) bool {
-	answer := (*refused)(nil)
-	return errors.As(err, &answer) && slices.Contains([]int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge}, answer.status)
+	return errors.As(err, &answer) && slices.Contains(status, answer.status)
 }

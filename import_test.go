@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,40 +13,91 @@ import (
 	"time"
 )
 
-// A server that is busy is asked again; one that is not ours to ask, or is gone,
-// ends the import.
-func TestImportAndServersTroubles(t *testing.T) {
+// importInto imports the lines into a server that gives these answers, one after
+// the other, and then 201. It returns how many times it was asked.
+func importInto(t *testing.T, in io.Reader, answers ...int) (i *importer, told string, asked int, err error) {
+	t.Helper()
+	var n atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := http.StatusCreated
+		if at := int(n.Add(1)); at <= len(answers) {
+			status = answers[at-1]
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, "no JSON")
+	}))
+	defer server.Close()
+	var said bytes.Buffer
+	i = &importer{client: &adminClient{url: server.URL}, pool: "p", told: &said, pause: time.Millisecond}
+	err = i.run(t.Context(), in)
+	return i, said.String(), int(n.Load()), err
+}
+
+// users are so many lines.
+func users(n int) io.Reader { return strings.NewReader(strings.Repeat(`{"id":"u"}`+"\n", n)) }
+
+// answers are so many of one status.
+func answers(n, status int) (all []int) {
+	for range n {
+		all = append(all, status)
+	}
+	return all
+}
+
+// A server that is busy is asked again; what is refused is told.
+func TestImport(t *testing.T) {
 	for _, row := range []struct {
-		name     string
-		answers  []int // one after the other; then 201
-		imported int
-		refused  int
-		want     string // in the error
+		name              string
+		lines             string
+		answers           []int
+		imported, refused int
+		told              string // of one of the lines
 	}{
-		{"well", nil, 3, 0, ""},
-		{"busy", []int{503, 503}, 3, 0, ""},
-		{"there already", []int{409}, 2, 1, ""},
-		{"a wrong token", []int{401, 401, 401}, 0, 0, "401"},
-		{"no such pool", []int{404, 404, 404}, 0, 0, "404"},
-		{"broken", []int{500, 500, 500}, 0, 0, "500"},
+		{"well", "{\"id\":\"u\"}\n\r\n {\"openid\":\"o\"}", nil, 2, 0, ""},
+		{"busy", `{"id":"u"}`, answers(5, 503), 1, 0, ""},
+		{"busy, and it was done", `{"id":"u"}`, []int{503, 409}, 1, 0, ""},
+		{"there already", "\n\n" + `{"id":"u"}`, []int{409}, 0, 1, "line 3: POST "},
+		{"not what it should be", "{\"id\":\"u\"}\n\n{\"id\":", nil, 1, 1, "line 3: this is no JSON"},
+		{"nobody in particular", `{"phone":"+8613800138000"}`, nil, 0, 1, "line 1: give it an id"},
 	} {
-		var n atomic.Int64
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			status := http.StatusCreated
-			if at := int(n.Add(1)); at <= len(row.answers) {
-				status = row.answers[at-1]
-			}
-			w.WriteHeader(status)
-			fmt.Fprint(w, "no JSON")
-		}))
-		i := &importer{client: &adminClient{url: server.URL}, pool: "p", told: io.Discard, pause: time.Millisecond}
-		err := i.run(t.Context(), strings.NewReader("{}\n{}\n\n{}"))
-		if fmt.Sprint(err) != "<nil>" && (row.want == "" || !strings.Contains(err.Error(), row.want)) || err == nil && row.want != "" || i.imported != row.imported || i.refused != row.refused {
-			t.Errorf("%s: %d imported, %d refused, %v; want %d, %d, %q", row.name, i.imported, i.refused, err, row.imported, row.refused, row.want)
+		i, told, _, err := importInto(t, strings.NewReader(row.lines), row.answers...)
+		if err != nil || i.imported != row.imported || i.refused != row.refused || !strings.HasPrefix(told, row.told) || row.told == "" && told != "" {
+			t.Errorf("%s: %d imported, %d refused, told %q, %v; want %d, %d, %q", row.name, i.imported, i.refused, told, err, row.imported, row.refused, row.told)
 		}
-		server.Close()
-		if err := i.run(t.Context(), strings.NewReader(strings.Repeat("{}\n", 1000))); err == nil || !strings.Contains(err.Error(), "is the server running?") {
-			t.Errorf("a server that is gone: %v", err)
+	}
+}
+
+// What is true of all lines ends the import, whatever is still to come.
+func TestImportEnds(t *testing.T) {
+	const lines = 1000
+	for _, row := range []struct {
+		status, most int
+		want         string
+	}{
+		{401, importers, "401 Unauthorized"},
+		{404, importers, "404 Not Found"},
+		{500, importers, "500 Internal Server Error"},
+		{503, importers * patientTries, "503 Service Unavailable"},
+	} {
+		_, told, asked, err := importInto(t, users(lines), answers(lines, row.status)...)
+		if err == nil || !strings.Contains(err.Error(), row.want) || asked > row.most || told != "" {
+			t.Errorf("%d: asked %d times, told %q, %v; want %d times at most, and %s", row.status, asked, told, err, row.most, row.want)
 		}
+	}
+	gone := &importer{client: &adminClient{url: "http://127.0.0.1:1"}, pool: "p", told: io.Discard}
+	if err := gone.run(t.Context(), users(lines)); err == nil || !strings.Contains(err.Error(), "is the server running?") {
+		t.Errorf("a server that is gone: %v", err)
+	}
+
+	silent, says := io.Pipe()
+	defer says.Close()
+	go io.WriteString(says, `{"id":"u"}`+"\n")
+	if _, _, _, err := importInto(t, silent, 401); err == nil {
+		t.Error("it waits for more to be said")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := gone.run(ctx, silent); err == nil {
+		t.Error("it goes on without being wanted")
 	}
 }
