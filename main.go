@@ -3,7 +3,7 @@
 // app or its server redeems for the profile and a token.
 //
 // Commands are in files of their own: serve.go, sandbox.go, try.go, pool.go,
-// audit.go, backup.go, migrate.go, check.go. server.go wires the program together.
+// user.go, import.go, audit.go, backup.go, migrate.go, check.go. server.go wires the program together.
 package main
 
 import (

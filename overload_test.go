@@ -27,7 +27,7 @@ import (
 	"app2wxapp/userpool"
 )
 
-var overFor = flag.Duration("overload.for", time.Second, "how long TestOverload asks for too much")
+var overFor = flag.Duration("overload.for", time.Second, "how long TestOverload and TestOverloadOfStore ask for too much")
 
 // Three times what the server can do: it sheds with 503 and Retry-After, goes on
 // serving, is as before afterwards, and every ticket was good exactly once.
@@ -38,22 +38,30 @@ func TestOverload(t *testing.T) {
 	p := newProgram(t)
 	p.start()
 	pool, secret := p.newPool()
-	if err := p.stop(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	prepare := func(tickets int) []string {
+		t.Helper()
+		if err := p.stop(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		defer p.start()
+		return p.prepare(pool, tickets, tickets/4)
 	}
-	tickets := 2*fewTickets + many + int(8000*overFor.Seconds())
-	all := p.prepare(pool, tickets, tickets/4)
-	p.start()
+	all := prepare(2 * fewTickets)
 	o := p.overload(pool, secret)
-
 	before := o.redeem(all[:fewTickets], few, 0, time.Minute)
 	t.Logf("%d connections in turn: %v", few, before)
 	if before.ok != fewTickets {
 		t.Fatalf("%d tickets on %d connections: %v, want all of them 200", fewTickets, few, before)
 	}
-	over := o.redeem(all[2*fewTickets:], many, 3*before.rate, *overFor)
+	// More than it can redeem, or nothing would have to be refused at the end.
+	supply := prepare(many + int(2*before.rate*overFor.Seconds()))
+	o = p.overload(pool, secret)
+	over := o.redeem(supply, many, 3*before.rate, *overFor)
 	t.Logf("three times as many:    %v", over)
 	o.wantShed(over)
+	if over.ok+len(over.refused) == len(supply) {
+		t.Errorf("all of %d tickets were used: the load proves less than it should", len(supply))
+	}
 	// A queue without bounds would let the last wait for all before it.
 	if q := quantile(over.okTook, .99); q > 10*time.Second {
 		t.Errorf("200 took p99 %v, want at most 10 s", q)
@@ -120,6 +128,9 @@ func (o *overload) wantShed(over outcome) {
 	o.p.t.Helper()
 	if over.ok+over.shed != over.asked || over.ok == 0 {
 		o.p.t.Errorf("under overload %v, want all of them 200 or 503", over)
+	}
+	if over.shed > 0 && len(over.refused) == 0 {
+		o.p.t.Errorf("under overload %v, and no ticket whose last answer was 503", over)
 	}
 	if over.mute > 0 {
 		o.p.t.Errorf("%d answers 503 without Retry-After: 1", over.mute)
@@ -203,7 +214,11 @@ func (o *overload) redeem(tickets []string, connections int, rate float64, d tim
 		clients.Go(func() {
 			for n := i; time.Since(start) < d; n += connections {
 				if rate > 0 {
-					time.Sleep(time.Until(start.Add(time.Duration(float64(n) / rate * float64(time.Second)))))
+					due := time.Duration(float64(n) / rate * float64(time.Second))
+					if due >= d {
+						return
+					}
+					time.Sleep(time.Until(start.Add(due)))
 				}
 				if l.ticket == "" {
 					k := next.Add(1) - 1
