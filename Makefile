@@ -104,7 +104,7 @@ soak:
 	  -args -race.tickets=2000 -replica.kills=30 -postgres.crashes=20 -rolling.restarts=5
 	go test -race -v -timeout $(SOAKTIME) -run 'TestWeChatHangs|TestOverload|TestSlowClients' . -args -wechat.hangs=3m -overload.for=10s
 	$(MAKE) history
-	$(MAKE) fuzz FUZZTIME=10s
+	$(MAKE) fuzz FUZZTIME=1m
 
 mutants: tools
 	go run ./mutants
