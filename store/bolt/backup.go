@@ -178,12 +178,7 @@ func renew(draft, path string, key [32]byte, e audit.Event) error {
 		return err
 	}
 	d := &Draft{s: &Store{path: path, key: key}, db: db, path: path, draft: draft}
-	err = db.Update(func(t *bbolt.Tx) error {
-		if err := d.s.readKeys(t); err != nil {
-			return err
-		}
-		return addBuckets(t)
-	})
+	err = db.Update(d.s.readAndComplete)
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}

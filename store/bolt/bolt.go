@@ -243,16 +243,27 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 		if err := whole(t); err != nil {
 			return err
 		}
-		if err := s.readKeys(t); err != nil {
-			return err
-		}
-		if err := addBuckets(t); err != nil {
+		if err := s.readAndComplete(t); err != nil {
 			return err
 		}
 		mark, err := (&tx{Tx: t, s: s}).clock()
 		s.clock.mark.Store(mark)
 		return err
 	})
+}
+
+// readAndComplete is readKeys, and then adds what a store of an earlier version of
+// the program lacks: whether that is why it lacks it is known only then.
+func (s *Store) readAndComplete(t *bbolt.Tx) error {
+	if err := s.readKeys(t); err != nil {
+		return err
+	}
+	for _, name := range later {
+		if _, err := t.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readKeys reads the schema, the data keys and the epoch.

@@ -84,10 +84,7 @@ func (d *Draft) open(key [32]byte) error {
 	}
 	finished := false
 	if err := db.Update(func(t *bbolt.Tx) error {
-		if err := d.s.readKeys(t); err != nil {
-			return err
-		}
-		if err := addBuckets(t); err != nil {
+		if err := d.s.readAndComplete(t); err != nil {
 			return err
 		}
 		// What Finish writes is never empty, and what was just made is.

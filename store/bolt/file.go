@@ -103,17 +103,6 @@ func writeMeta(t *bbolt.Tx, key [32]byte) error {
 	)
 }
 
-// addBuckets adds what a store of an earlier version of the program lacks, after
-// readMeta has found it whole.
-func addBuckets(t *bbolt.Tx) error {
-	for _, name := range later {
-		if _, err := t.CreateBucketIfNotExists([]byte(name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // readMeta checks the schema and opens the data keys.
 func readMeta(t *bbolt.Tx, key [32]byte) (seal.DataKeys, error) {
 	meta := t.Bucket([]byte(bucketMeta))

@@ -101,7 +101,7 @@ func (t *tx) putPicture(old *picture, p picture) error {
 	return t.put(bucketUploads, []byte(p.ID), p.encode())
 }
 
-// room returns upload.ErrFull unless a loose picture of that size may come.
+// roomFor returns upload.ErrFull unless a loose picture of that size may come.
 func (t *tx) roomFor(size int) error {
 	n, total := 1, uint64(size) // #nosec G115 -- a length
 	c := t.Bucket([]byte(bucketLoose)).Cursor()
