@@ -100,6 +100,7 @@ func Restore(ctx context.Context, file string, to Config, show func(move.Progres
 	if err != nil {
 		return nil, err
 	}
+	source.VoidTickets()
 	event.Detail[audit.BackedUp] = source.BackedUp()
 	sums, err := fill(ctx, source, to, event, show)
 	return sums, errors.Join(err, source.Close())

@@ -137,6 +137,7 @@ func Restore(ctx context.Context, file, path string, key [32]byte, event func(ba
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
+	src.VoidTickets()
 	sums, err := move.Look(ctx, src, show)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)

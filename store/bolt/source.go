@@ -191,6 +191,9 @@ func (s *Source) BackedUp() string {
 	return string(s.t.Bucket([]byte(bucketMeta)).Get([]byte(metaBackup)))
 }
 
+// VoidTickets makes every ticket one of another epoch: none is read from here on.
+func (s *Source) VoidTickets() { s.t.s.epoch = "" }
+
 // unfinished tells whether something was still being moved into the file.
 func (s *Source) unfinished() bool {
 	return s.t.Bucket([]byte(bucketMeta)).Get([]byte(metaMoving)) != nil
