@@ -77,6 +77,7 @@ vuln:
 history:
 	go test -race -count=1 -timeout 60m -run '^TestHistory' ./store/bolt ./store/postgres ./bridge -args -history.ops=$(HISTORYOPS)
 	go test -race -count=1 -timeout 60m -run '^TestMachine$$' ./bridge -rapid.checks=1000 -args -machine.for=30m
+	APP2WXAPP_TEST_STORE=postgres go test -race -count=1 -timeout 60m -run '^TestMachine$$' ./bridge -rapid.checks=1000 -args -machine.for=10m
 
 # Two targets at a time, each with one worker.
 fuzz:
