@@ -34,7 +34,7 @@ func configCommand() *cobra.Command {
 				return err
 			}
 			out := c.OutOrStdout()
-			for _, w := range warnings {
+			for _, w := range append(warnings, addressWarnings(cfg)...) {
 				fmt.Fprintln(out, "warning:", w)
 			}
 			fmt.Fprintf(out, "ok: public %s (%s), admin %s, store %s\n", cfg.Listen.Public, cfg.PublicURL, cfg.Listen.Admin, store.Name(string(cfg.StoreURL)))

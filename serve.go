@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -43,22 +42,26 @@ func serve(c *cobra.Command, _ []string) error {
 		return err
 	}
 	s.warnOfOpenPools(c.Context())
-	warnOfAddresses(cfg, log)
+	for _, w := range addressWarnings(cfg) {
+		log.Warn(w)
+	}
 	warnOfFiles(maxFiles(), log)
 	log.Info("ready", "version", version, "public", s.PublicURL, "listen_public", s.onPublic.Addr().String(),
 		"admin", s.AdminURL, "store", store.Name(string(cfg.StoreURL)), "after", time.Since(start).Round(time.Millisecond).String())
 	return s.run(c.Context())
 }
 
-// warnOfAddresses logs settings that work today and hurt later.
-func warnOfAddresses(cfg Config, log *slog.Logger) {
+// addressWarnings returns a sentence for each address that works today and hurts
+// later.
+func addressWarnings(cfg Config) (all []string) {
 	derived := cfg.PublicURL == publicURL(cfg.Listen.Public, cfg.Listen.TLS.Cert != "")
 	if host, _, _ := net.SplitHostPort(cfg.Listen.Public); derived && !isLoopback(host) {
-		log.Warn("public_url is not set: it is the issuer of the tokens, and they end when it changes; set it before the first login", "public_url", cfg.PublicURL)
+		all = append(all, "public_url is not set, so it is "+cfg.PublicURL+": it is the issuer of the tokens, and they end when it changes; set it before the first login")
 	}
 	if strings.HasPrefix(cfg.PublicURL, "https:") && cfg.Listen.TLS.Cert == "" && len(cfg.TrustedProxies) == 0 {
-		log.Warn("a proxy seems to be in front, and trusted_proxies is not set: all callers count as one address, and the wrong attempts of one stop the redemptions of all")
+		all = append(all, "a proxy seems to be in front, and trusted_proxies is not set: all callers count as one address, and the wrong attempts of one stop the redemptions of all")
 	}
+	return all
 }
 
 func isLoopback(host string) bool {
