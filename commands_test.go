@@ -134,12 +134,37 @@ func TestSandboxPortTaken(t *testing.T) {
 	defer taken.Close()
 	t.Setenv("TMPDIR", t.TempDir())
 	port := taken.Addr().(*net.TCPAddr).Port
-	for _, port := range []int{port, -1, 65535, 70000} {
-		if out, err := run(t, t.Context(), "sandbox", "--port", strconv.Itoa(port)); err == nil {
-			t.Errorf("sandbox on port %d: %s, want a refusal", port, out)
+	for _, row := range []struct {
+		port int
+		want string
+	}{
+		{port, "in use"}, {port - 1, "in use"}, {port - 2, "simulated WeChat: "},
+		{-1, "--port"}, {65534, "--port"}, {70000, "--port"},
+	} {
+		if out, err := run(t, t.Context(), "sandbox", "--port", strconv.Itoa(row.port)); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("sandbox on port %d: %v %s, want a refusal with %q", row.port, err, out, row.want)
 		}
 	}
 	if left, _ := os.ReadDir(os.TempDir()); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Nor does anything stay behind where nobody reads what it prints.
+func TestSandboxOutputClosed(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	folder := t.TempDir()
+	c := exec.Command(os.Args[0], "sandbox")
+	c.Env, c.Stdout = append(os.Environ(), "TEST_AS_PROGRAM=1", "TMPDIR="+folder), w
+	if err := c.Run(); c.ProcessState.ExitCode() != 1 {
+		t.Errorf("the sandbox's end: %v, want exit status 1", err)
+	}
+	if left, _ := os.ReadDir(folder); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

@@ -10,8 +10,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +43,7 @@ WeChat and mini program.
 		Args: cobra.NoArgs,
 		RunE: runSandbox,
 	}
-	c.Flags().Int("port", 0, "public port on 127.0.0.1, the admin port is the next one (default 8080, or any free ones)")
+	c.Flags().Int("port", 0, "public port on 127.0.0.1, the next one is the admin port, the one after it the simulated WeChat's (default 8080, or any free ones)")
 	return c
 }
 
@@ -49,18 +52,24 @@ func runSandbox(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if port < 0 || port > 65534 {
-		return errors.New("--port must be 1 to 65534; the admin port is the next one")
+	if port < 0 || port > 65533 {
+		return errors.New("--port must be 1 to 65533; the admin port and the simulated WeChat's are the next two")
 	}
-	if port == 0 && free(8080) && free(8081) {
+	if port == 0 && free(8080) && free(8081) && free(8082) {
 		port = 8080
 	}
+	// Whoever reads the output may leave before the end, as head does: that must
+	// not end the program before its data are deleted.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
 	s, err := newSimulation(port, log)
 	if err != nil {
 		return err
 	}
-	s.print(c.OutOrStdout())
+	if err := s.print(c.OutOrStdout()); err != nil {
+		return errors.Join(err, s.close(), s.remove())
+	}
 	return s.run(c.Context())
 }
 
@@ -83,20 +92,31 @@ type simulation struct {
 	info   demo.Info
 }
 
-// newSimulation makes one on this port and the next, on any free ones if it is
-// 0. It serves nothing until run.
+// newSimulation makes one on this port and the next two, on any free ones if it
+// is 0. Only its WeChat serves before run.
 func newSimulation(port int, log *slog.Logger) (_ *simulation, err error) {
+	on := func(next int) string {
+		if port == 0 {
+			return "127.0.0.1:0"
+		}
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(port+next))
+	}
+	weixin, err := net.Listen("tcp", on(2))
+	if err != nil {
+		return nil, fmt.Errorf("simulated WeChat: %w", err)
+	}
 	s := &simulation{wechat: sandbox.New(sandbox.Config{})}
 	s.wechat.AddApp(sandbox.App{ID: sandboxAppID, Secret: sandboxAppSecret, Platform: sandboxPlatform})
-	if s.folder, err = os.MkdirTemp("", "app2wxapp-sandbox-"); err != nil {
-		return nil, err
-	}
-	s.weixin = httptest.NewServer(s.wechat)
+	s.weixin = &httptest.Server{Listener: weixin, Config: &http.Server{Handler: s.wechat, ReadHeaderTimeout: 5 * time.Second}}
+	s.weixin.Start()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.remove())
 		}
 	}()
+	if s.folder, err = os.MkdirTemp("", "app2wxapp-sandbox-"); err != nil {
+		return nil, err
+	}
 
 	cfg, _, err := parseConfig("defaults", nil, nil)
 	if err != nil {
@@ -105,11 +125,7 @@ func newSimulation(port int, log *slog.Logger) (_ *simulation, err error) {
 	cfg.StoreURL = userpool.Secret("bolt:" + filepath.Join(s.folder, "app2wxapp.db"))
 	cfg.AdminToken, cfg.EncryptionKey = userpool.NewSecret(), userpool.NewSecret()
 	cfg.WeChat.BaseURL = s.weixin.URL
-	cfg.Listen.Public, cfg.Listen.Admin = "127.0.0.1:0", "127.0.0.1:0"
-	if port != 0 {
-		cfg.Listen.Public = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		cfg.Listen.Admin = net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1))
-	}
+	cfg.Listen.Public, cfg.Listen.Admin = on(0), on(1)
 	cfg.PublicURL = publicURL(cfg.Listen.Public, false)
 	if s.server, err = newServer(cfg, log, s.routes); err != nil {
 		return nil, err
@@ -157,8 +173,8 @@ func (s *simulation) remove() error {
 }
 
 // print tells what is where, and one login as commands to paste.
-func (s *simulation) print(w io.Writer) {
-	fmt.Fprintf(w, `
+func (s *simulation) print(w io.Writer) error {
+	_, err := fmt.Fprintf(w, `
   ┌─────────────────────────────────────────────────────────────────────┐
   │  SANDBOX: WeChat is simulated, the data are deleted at the end.     │
   │  沙箱：微信是模拟的，退出后数据即删除。切勿用于生产环境！           │
@@ -186,4 +202,5 @@ func (s *simulation) print(w io.Writer) {
   Press Ctrl-C to end / 按 Ctrl-C 退出
 
 `, s.info.BridgeURL, s.info.AdminURL, s.weixin.URL, s.info.PoolID, s.info.PoolSecret, s.info.AdminToken, s.info.AppID, sandboxAppSecret)
+	return err
 }
