@@ -131,7 +131,7 @@ func TestRefusedCodes(t *testing.T) {
 	}
 }
 
-// A bad AppSecret is the operator's to know: the log says which errcode, the
+// A bad AppSecret is the operator's to know: the log says which errcode, and what to do about it; the
 // caller only that it is our fault.
 func TestBadAppSecret(t *testing.T) {
 	t.Parallel()
@@ -145,8 +145,8 @@ func TestBadAppSecret(t *testing.T) {
 			t.Errorf("the body has %q: %s", word, r.Body)
 		}
 	}
-	if log := b.Log.String(); !strings.Contains(log, "40125") || strings.Contains(log, "planted-wrong-secret") {
-		t.Errorf("want errcode and not the secret in the log:\n%s", log)
+	if log := b.Log.String(); !strings.Contains(log, "40125 (correct the pool's appSecret)") || strings.Contains(log, "planted-wrong-secret") {
+		t.Errorf("want errcode, what to do, and not the secret in the log:\n%s", log)
 	}
 	patch(b, p, member("appSecret", bridgetest.AppSecret))
 	b.Issue(p, "alice").Want(200)

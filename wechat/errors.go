@@ -45,10 +45,14 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.RID == "" {
-		return fmt.Sprintf("wechat: %s: errcode %d", e.API, e.Code)
+	text := fmt.Sprintf("wechat: %s: errcode %d", e.API, e.Code)
+	if e.outcome().result == ResultSetup {
+		text += " (" + fixes[e.Code] + ")"
 	}
-	return fmt.Sprintf("wechat: %s: errcode %d, rid %s", e.API, e.Code, e.RID)
+	if e.RID != "" {
+		text += ", rid " + e.RID
+	}
+	return text
 }
 
 func (e *Error) Unwrap() error { return e.outcome().means }
@@ -98,6 +102,18 @@ var outcomes = map[int]outcome{
 	43002: {userpool.ErrWeChatSetup, ResultBug}, // needs POST
 	44002: {userpool.ErrWeChatSetup, ResultBug}, // empty body
 	47001: {userpool.ErrWeChatSetup, ResultBug}, // bad JSON
+}
+
+// fixes says what the operator can do about each errcode that is ResultSetup.
+var fixes = map[int]string{
+	40001: "correct the pool's appSecret",
+	40013: "correct the pool's appId",
+	40125: "correct the pool's appSecret",
+	40164: "add this server's IP address to the list in WeChat's console",
+	40243: "the AppSecret is frozen: see WeChat's console",
+	48001: "the mini program may not make this call: see WeChat's console",
+	50002: "the mini program's account is restricted: see WeChat's console",
+	89503: "an administrator must confirm this server's IP address at WeChat",
 }
 
 func (e *Error) outcome() outcome {

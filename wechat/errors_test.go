@@ -88,8 +88,13 @@ func TestErrcodes(t *testing.T) {
 			if !errors.As(err, &e) || e.API != r.api || e.Code != r.code || e.RID == "" || e.Msg == "" {
 				t.Fatalf("%#v, want an *Error with API %s, Code %d, Msg and RID", err, r.api, r.code)
 			}
-			if want := fmt.Sprintf("wechat: %s: errcode %d, rid %s", r.api, r.code, e.RID); strings.TrimSuffix(err.Error(), "; "+userpool.ErrUnsent.Error()) != want {
-				t.Errorf("text %q, want %q", err, want)
+			text := strings.TrimSuffix(err.Error(), "; "+userpool.ErrUnsent.Error())
+			before, fix, fixed := strings.Cut(strings.TrimSuffix(text, ", rid "+e.RID), " (")
+			if want := fmt.Sprintf("wechat: %s: errcode %d", r.api, r.code); before != want || !strings.HasSuffix(text, ", rid "+e.RID) {
+				t.Errorf("text %q, want %q and the rid", err, want)
+			}
+			if setup := r.result == "setup"; fixed != setup || setup && fix == ")" {
+				t.Errorf("text %q: tells what to do is %t, want %t", err, fixed, setup)
 			}
 			if got, want := errors.Is(err, userpool.ErrUnsent), r.api == sandbox.Token; got != want {
 				t.Errorf("the code was not sent: %t, want %t", got, want)
