@@ -28,7 +28,12 @@ type event struct {
 func auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "audit", Args: cobra.NoArgs, RunE: listEvents,
-		Short:   "Show who did what, newest first / 查看审计记录，最新的在前",
+		Short: "Show who did what, newest first / 查看审计记录，最新的在前",
+		Long: `Show who did what, newest first: in the order in which the rows were written.
+Rows with a count are written once a minute, and AT is when the last of those
+happened, so it may be before the AT of a row below.
+查看审计记录，按写入先后，最新的在前。带 count 的记录每分钟写一次，AT 是其中最后一次发生的时间，
+可能早于下一行的 AT。`,
 		Example: "  app2wxapp audit --since 24h --type ticket.replayed",
 	}
 	addAdminFlags(c)

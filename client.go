@@ -51,7 +51,7 @@ func newAdminClient(c *cobra.Command) (*adminClient, error) {
 	}
 	text, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
 	if err != nil {
-		return nil, fmt.Errorf("read the admin token (is the server started once, and is this its folder?): %w", err)
+		return nil, fmt.Errorf("read the admin token (is the server started once, and is this its folder? else give --admin-token-file): %w", err)
 	}
 	client.token = strings.TrimSpace(string(text))
 	return client, nil

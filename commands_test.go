@@ -209,7 +209,7 @@ func TestPoolCommands(t *testing.T) {
 		{[]string{"sender", "test", "moved", "sms", "+8613800138000"}, "not sent"},
 		{[]string{"sender", "test", "moved", "email", "user@example.com"}, "4037"},
 		{[]string{"sender", "set", "moved", "email", "provider=smtp", "host=mail.example.com", "from=a@example.com", "port=x"}, "whole number"},
-		{[]string{"sender", "remove", "moved", "sms"}, "not sent"},
+		{[]string{"sender", "remove", "moved", "sms"}, "no sender set"},
 		{[]string{"set", "moved", "loginWays=wechatPhone", "sessionTokenTTL=7200", "sessionTokenSliding=true"}, "7200"},
 		{[]string{"set", "moved", "ticketTTL=5"}, "ticketTTL"},
 		{[]string{"set", "moved", "ticketTTL=soon"}, "whole number"},

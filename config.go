@@ -28,7 +28,7 @@ import (
 type Config struct {
 	Listen struct {
 		Public string                     // host:port; mini program, apps, servers
-		Admin  string                     // host:port; admin API, console, metrics, health
+		Admin  string                     // host:port; admin API, metrics, health
 		TLS    struct{ Cert, Key string } // PEM files; both or neither
 	}
 	PublicURL     string          // without a trailing slash; never empty

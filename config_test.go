@@ -228,7 +228,7 @@ func TestMistakes(t *testing.T) {
 		{"admin: {token: '" + planted + " x'}", "admin.token: the value has whitespace or characters outside ASCII in it; write"},
 		{"admin: " + planted, "config.yaml:1: admin: holds keys; write one a line, a colon and a space after it: token"},
 		{"encryption: {key: PLANTED!}", "encryption.key: the value is not base64; write 32 bytes in base64, such as the output of: openssl rand -base64 32"},
-		{"encryption: {key: PLANTEDx}", "encryption.key: the value is 6 bytes long, not 32; write"},
+		{"encryption: {key: PLANTEDx}", "encryption.key: the value is not 32 bytes long but 6; write"},
 		{"wechat: {base_url: http://api.weixin.qq.com}", `wechat.base_url: "http://api.weixin.qq.com" is not https and would send AppSecrets in the clear; write`},
 		{"wechat: {timeout: 5}", `wechat.timeout: "5" is not a duration with its unit; write a duration`},
 		{"wechat: {timeout: -5s}", `wechat.timeout: "-5s" is not more than zero; write`},

@@ -253,8 +253,13 @@ func TestProgress(t *testing.T) {
 		p.show(move.Progress{Doing: "users", Done: i, Total: 100})
 	}
 	p.show(move.Progress{Doing: "users", Done: 100, Total: 100, Ended: true})
-	if got := lines.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "users               100") {
+	if got := lines.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "users                 100") {
 		t.Errorf("a hundred steps in no time: %q, want one line of the end", got)
+	}
+	lines.Reset()
+	p.show(move.Progress{Doing: string(move.TOTPs), Done: 100, Total: 100, Ended: true})
+	if got := lines.String(); !strings.HasPrefix(got, "second factors        100") {
+		t.Errorf("the longest name: %q, want its number below the others'", got)
 	}
 	var bar bytes.Buffer
 	p = &progress{out: &bar, bar: true}

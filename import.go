@@ -36,9 +36,12 @@ unionid, openid, username and email must be there: by these the user is known, s
 that nobody is imported twice. A line that is refused is told with its number and
 does not stop the others; with one the exit status is 1. A server that is gone
 stops it. Imported again, users who are there are refused and stay as they are.
+Lines are sent 16 at a time: refusals come in no order, and of two lines of one
+user either may be the one that is imported.
 FILE 每行一个 JSON 对象（最大 1 MiB），- 为标准输入；字段同 POST /admin/v1/pools/:id/users，
 其中 id、unionid、openid、username、email 至少有一个，以免重复导入同一用户。
-被拒绝的行会连同行号列出，不影响其他行，此时退出码为 1；重复导入时已有的用户不变。`,
+被拒绝的行会连同行号列出，不影响其他行，此时退出码为 1；重复导入时已有的用户不变。
+同时发送 16 行：被拒绝的行不按行号排列；同一用户有两行时，导入的可能是其中任一行。`,
 		Example: "  app2wxapp user import 64b7f0a1c2d3e4f506172839 users.jsonl",
 		Args:    cobra.ExactArgs(2), RunE: importUsers,
 	}

@@ -98,5 +98,5 @@ func decodeKey(text string) ([]byte, error) {
 	std := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
 	key, err := base64.RawStdEncoding.DecodeString(std)
 	return key, cmp.Or(refuse(err != nil, "is not base64"),
-		refuse(len(key) != 32, fmt.Sprintf("is %d bytes long, not 32", len(key))))
+		refuse(len(key) != 32, fmt.Sprintf("is not 32 bytes long but %d", len(key))))
 }

@@ -45,7 +45,7 @@ func (p *progress) show(s move.Progress) {
 	}
 	p.last = at
 	took := at.Sub(p.begun)
-	text := fmt.Sprintf("%-12s %10d", s.Doing, s.Done)
+	text := fmt.Sprintf("%-14s %10d", s.Doing, s.Done)
 	if s.Total > 0 && !s.Ended {
 		text += fmt.Sprintf(" of about %d", s.Total)
 	}

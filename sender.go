@@ -19,7 +19,8 @@ CHANNEL 为 sms 或 email。设置写成 key=value；只写 key= 恢复默认值
   provider=aliyun    accessKeyId  accessKeySecret  signName  templateCode
                      templateCodeAbroad  codeParam  minutesParam  endpoint
   provider=tencent   secretId  secretKey  sdkAppId  signName  templateId
-                     templateIdAbroad  templateParams=code|code,minutes  region  endpoint
+                     templateIdAbroad  templateParams=code|code,minutes|minutes,code
+                     region  endpoint
   provider=smtp      host  port  tls=starttls|implicit|none  username  password
                      from  fromName
   provider=webhook   url  secret=whsec_…  allowHTTP=true|false`
@@ -89,7 +90,7 @@ func testSender(c *cobra.Command, args []string) error {
 // printSender prints a channel's sender in one row.
 func printSender(w io.Writer, channel string, s map[string]any) {
 	if s == nil {
-		fmt.Fprintf(w, "%s codes\tnot sent\n", channel)
+		fmt.Fprintf(w, "%s codes\tno sender set\n", channel)
 		return
 	}
 	text := fmt.Sprint(s["provider"])
