@@ -183,6 +183,31 @@ func TestDocsMissNothingThatIsThere(t *testing.T) {
 	}
 }
 
+// A link into a page names one of its headings, as GitHub makes names of them.
+func TestDocsAnchors(t *testing.T) {
+	headings := func(page string) (names []string) {
+		for _, m := range found(t, readText(t, page), `(?m)^#+ (.*)$`, 1) {
+			names = append(names, regexp.MustCompile(`[^\p{L}\p{N}_-]`).ReplaceAllString(strings.ReplaceAll(strings.ToLower(m[1]), " ", "-"), ""))
+		}
+		return names
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, readmes...) {
+		for _, m := range found(t, readText(t, page), `\]\(([^)#:]*)#([^)]+)\)`, 0) {
+			target := page
+			if m[1] != "" {
+				target = filepath.Join(filepath.Dir(page), m[1])
+			}
+			if !slices.Contains(headings(target), m[2]) {
+				t.Errorf("%s: %s has no heading %s", page, target, m[2])
+			}
+		}
+	}
+}
+
 // Relative links lead somewhere, and both READMEs lead to the same places.
 func TestDocsLinks(t *testing.T) {
 	pages, err := filepath.Glob("docs/*.md")
