@@ -129,7 +129,11 @@ func readLines(ctx context.Context, in io.Reader, lines chan<- importLine) error
 	number := 0
 	for scan.Scan() {
 		number++
-		text := bytes.TrimSpace(scan.Bytes())
+		text := scan.Bytes()
+		if number == 1 {
+			text = bytes.TrimPrefix(text, []byte("\uFEFF")) // as editors on Windows write it
+		}
+		text = bytes.TrimSpace(text)
 		if len(text) == 0 {
 			continue
 		}
@@ -139,7 +143,11 @@ func readLines(ctx context.Context, in io.Reader, lines chan<- importLine) error
 			return ctx.Err()
 		}
 	}
-	if err := scan.Err(); err != nil {
+	err := scan.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		err = errors.New("is longer than 1 MiB; one user stands on one line / 超过 1 MiB；每行一个用户")
+	}
+	if err != nil {
 		return fmt.Errorf("line %d: %w", number+1, err)
 	}
 	return nil

@@ -54,6 +54,7 @@ func TestImport(t *testing.T) {
 		told              string // of one of the lines
 	}{
 		{"well", "{\"id\":\"u\"}\n\r\n {\"openid\":\"o\"}", nil, 2, 0, ""},
+		{"of a Windows editor", "\uFEFF{\"id\":\"u\"}\r\n", nil, 1, 0, ""},
 		{"busy", `{"id":"u"}`, answers(5, 503), 1, 0, ""},
 		{"busy, and it was done", `{"id":"u"}`, []int{503, 409}, 1, 0, ""},
 		{"there already", "\n\n" + `{"id":"u"}`, []int{409}, 0, 1, "line 3: POST "},
@@ -87,6 +88,11 @@ func TestImportEnds(t *testing.T) {
 	gone := &importer{client: &adminClient{url: "http://127.0.0.1:1"}, pool: "p", told: io.Discard}
 	if err := gone.run(t.Context(), users(lines)); err == nil || !strings.Contains(err.Error(), "is the server running?") {
 		t.Errorf("a server that is gone: %v", err)
+	}
+
+	long := io.MultiReader(users(3), strings.NewReader(strings.Repeat("x", 2<<20)))
+	if i, _, _, err := importInto(t, long); err == nil || !strings.Contains(err.Error(), "line 4: is longer than 1 MiB") || i.imported != 3 {
+		t.Errorf("a line that does not end: %d imported, %v", i.imported, err)
 	}
 
 	silent, says := io.Pipe()
