@@ -96,15 +96,31 @@ func TestRestoreRefuses(t *testing.T) {
 		// Sealed records are dense in the upper half of the file.
 		"damaged": {spoiled(damageRecord(t)), "damaged", 1},
 	} {
-		b := config(places["bolt"](t), row.key)
-		if _, err := store.Restore(ctx, row.file, b, silently); err == nil || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s: %v, want a refusal with %q", name, err, row.want)
-		}
-		path, _ := store.Path(b.URL)
-		if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 0 {
-			t.Errorf("%s: left behind: %v", name, left)
+		for to, place := range places {
+			b := config(place(t), row.key)
+			if _, err := store.Restore(ctx, row.file, b, silently); err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("%s to %s: %v, want a refusal with %q", name, to, err, row.want)
+			}
+			if left := leftAt(t, b.URL); len(left) != 0 {
+				t.Errorf("%s to %s: left behind: %v", name, to, left)
+			}
 		}
 	}
+}
+
+// leftAt returns what is at a place for a store: files, or tables.
+func leftAt(t testing.TB, url string) (names []string) {
+	t.Helper()
+	if store.Remote(url) {
+		return tables(t, url)
+	}
+	path, err := store.Path(url)
+	check(t, err)
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // damageRecord flips a bit of the longest record of a pool, which nothing but

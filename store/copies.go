@@ -83,9 +83,11 @@ func Backup(ctx context.Context, s Store, key [32]byte, now time.Time) (*os.File
 }
 
 // Restore makes a store of a backup, which must open with the store's key.
-// Nothing may be where the store is to be. Every ticket that was out is void.
+// Nothing may be where the store is to be, and nothing is made there before all
+// of the backup was read. Every ticket that was out is void.
 func Restore(ctx context.Context, file string, to Config, show func(move.Progress)) (map[move.Kind]move.Sum, error) {
 	event := audit.Event{Type: audit.StoreRestored, By: audit.By(ctx), Detail: map[string]string{}}
+	read := func(records int) { show(move.Progress{Doing: "read", Done: records}) }
 	if !Remote(to.URL) {
 		path, err := Path(to.URL)
 		if err != nil {
@@ -94,7 +96,7 @@ func Restore(ctx context.Context, file string, to Config, show func(move.Progres
 		return bolt.Restore(ctx, file, path, to.Key, func(backedUp string) audit.Event {
 			event.At, event.Detail[audit.BackedUp] = to.Now(), backedUp
 			return event
-		}, func(records int) { show(move.Progress{Doing: "read", Done: records}) })
+		}, read)
 	}
 	source, err := bolt.OpenSource(file, to.Key)
 	if err != nil {
@@ -102,6 +104,10 @@ func Restore(ctx context.Context, file string, to Config, show func(move.Progres
 	}
 	source.VoidTickets()
 	event.Detail[audit.BackedUp] = source.BackedUp()
+	// What cannot be read to its end would leave half a store there.
+	if _, err := move.Look(ctx, source, read); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), source.Close())
+	}
 	sums, err := fill(ctx, source, to, event, show)
 	return sums, errors.Join(err, source.Close())
 }
