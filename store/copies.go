@@ -26,6 +26,8 @@ func Migrate(ctx context.Context, from, to Config, show func(move.Progress)) (ma
 	return sums, errors.Join(err, source.Close())
 }
 
+// OpenSource opens a store, and no backup of one, to read it. No server may have
+// it open.
 func OpenSource(ctx context.Context, c Config) (move.Source, error) {
 	if Remote(c.URL) {
 		return postgres.OpenSource(ctx, postgres.Config{URL: c.URL, Key: c.Key, Log: c.Log, Now: c.Now})
@@ -98,11 +100,10 @@ func Restore(ctx context.Context, file string, to Config, show func(move.Progres
 			return event
 		}, read)
 	}
-	source, err := bolt.OpenSource(file, to.Key)
+	source, err := bolt.OpenBackup(file, to.Key)
 	if err != nil {
 		return nil, err
 	}
-	source.VoidTickets()
 	event.Detail[audit.BackedUp] = source.BackedUp()
 	// What cannot be read to its end would leave half a store there.
 	if _, err := move.Look(ctx, source, read); err != nil {

@@ -61,6 +61,8 @@ func must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
+func second[T any](_ T, err error) error { return err }
+
 // places make an empty place for a store.
 var places = map[string]func(t testing.TB) string{
 	"bolt":     func(t testing.TB) string { return "bolt:" + filepath.Join(t.TempDir(), "data", "store.db") },

@@ -16,7 +16,10 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/store"
+	"app2wxapp/store/bolt"
 	"app2wxapp/store/move"
+	"app2wxapp/store/postgres/pgtest"
+	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
 
@@ -84,8 +87,8 @@ func (d interrupted) step(do func() error) error {
 	return errors.Join(do(), errInterrupted)
 }
 
-func (d interrupted) Begin(ctx context.Context, origin string) (at move.Place, err error) {
-	return at, d.step(func() error { at, err = d.Destination.Begin(ctx, origin); return err })
+func (d interrupted) Begin(ctx context.Context, from move.Origin) (at move.Place, err error) {
+	return at, d.step(func() error { at, err = d.Destination.Begin(ctx, from); return err })
 }
 
 func (d interrupted) Write(ctx context.Context, k move.Kind, r []move.Record, at move.Place) error {
@@ -151,6 +154,58 @@ func TestMigrateInterrupted(t *testing.T) {
 	}
 }
 
+// A restoration that was interrupted goes on as one, so that no ticket comes to
+// life by a migration that ends it, and the other way round. A backup is for
+// restore alone.
+func TestRestoreInterrupted(t *testing.T) {
+	a, b := config(places["bolt"](t), 1), config(places["postgres"](t), 1)
+	s := open(t, a)
+	want := populate(t, s, 5)
+	backup := take(t, s, 1)
+	check(t, s.Close())
+	refused := func(what string, err error, want string) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want a refusal with %q", what, err, want)
+		}
+	}
+	interrupt := func(d move.Destination) move.Destination {
+		left := 8
+		return interrupted{d, &left}
+	}
+	migrate := func(from, to store.Config) error { return second(store.Migrate(ctx, from, to, silently)) }
+
+	wantErr(t, "interrupted", restoreOnce(backup, b, interrupt), errInterrupted)
+	refused("half restored, opened", second(store.Open(b)), "run the same app2wxapp restore again")
+	refused("half restored, moved to", migrate(a, b), "begun by app2wxapp restore; run that again")
+	refused("half restored, moved from", migrate(b, config(places["bolt"](t), 2)), "run the same app2wxapp restore again")
+	for to, place := range places {
+		c := config(place(t), 1)
+		refused("a backup moved to "+to, migrate(config("bolt:"+backup, 1), c), "make a store of it: app2wxapp restore FILE")
+		if left := leftAt(t, c.URL); len(left) != 0 {
+			t.Errorf("a backup moved to %s: left behind: %v", to, left)
+		}
+	}
+	check(t, second(store.Restore(ctx, backup, b, silently)))
+	s = open(t, b)
+	verify(t, s, want)
+	_, err := s.RedeemTicket(ctx, want.repeat)
+	wantErr(t, "the ticket redeemed before", err, ticket.ErrUnknown)
+	check(t, s.Close())
+
+	b = config(places["postgres"](t), 1)
+	wantErr(t, "interrupted", runOnce(a, b, interrupt), errInterrupted)
+	refused("half moved, opened", second(store.Open(b)), "run the same app2wxapp store migrate again")
+	refused("half moved, restored to", second(store.Restore(ctx, backup, b, silently)), "begun by app2wxapp store migrate; run that again")
+	check(t, migrate(a, b))
+
+	// What an earlier version began does not say what it is.
+	b = config(places["postgres"](t), 1)
+	wantErr(t, "interrupted", restoreOnce(backup, b, interrupt), errInterrupted)
+	pgtest.Exec(t, b.URL, `UPDATE app2wxapp_moving SET state = replace(state, '"restored":true,', '')`)
+	refused("half made by an earlier version, restored to", second(store.Restore(ctx, backup, b, silently)), "begun by app2wxapp store migrate")
+}
+
 // finished tells whether there is a store that opens.
 func finished(t testing.TB, c store.Config) bool {
 	t.Helper()
@@ -173,6 +228,19 @@ func runOnce(a, b store.Config, wrap func(move.Destination) move.Destination) er
 	if err != nil {
 		return err
 	}
+	return runFrom(from, b, wrap)
+}
+
+// restoreOnce is Restore in small steps, as far as it is a move.
+func restoreOnce(backup string, b store.Config, wrap func(move.Destination) move.Destination) error {
+	from, err := bolt.OpenBackup(backup, b.Key)
+	if err != nil {
+		return err
+	}
+	return runFrom(from, b, wrap)
+}
+
+func runFrom(from move.Source, b store.Config, wrap func(move.Destination) move.Destination) error {
 	to, err := store.OpenDestination(ctx, b)
 	if err != nil {
 		return errors.Join(err, from.Close())

@@ -132,12 +132,11 @@ func Restore(ctx context.Context, file, path string, key [32]byte, event func(ba
 	if err := (&Draft{path: path}).vacant(); err != nil {
 		return nil, fmt.Errorf("make store %s: %w", path, err)
 	}
-	src, err := OpenSource(file, key)
+	src, err := OpenBackup(file, key)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	src.VoidTickets()
 	sums, err := move.Look(ctx, src, show)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)

@@ -45,7 +45,7 @@ func TestDraftWithoutItsName(t *testing.T) {
 		path := newPath(t)
 		d, err := OpenDraft(path, testKey)
 		check(t, err)
-		at, err := d.Begin(ctx, "origin")
+		at, err := d.Begin(ctx, move.Origin{Store: "origin"})
 		check(t, err)
 		if at.Kind != "" {
 			t.Errorf("%s: begins at %v", name, at)
@@ -62,6 +62,25 @@ func TestDraftWithoutItsName(t *testing.T) {
 			t.Errorf("%s: in the folder: %s, want store.db alone", name, got)
 		}
 	}
+}
+
+// What a migration has begun goes on as one, and is no part of anything else.
+func TestDraftOfAnother(t *testing.T) {
+	d, err := OpenDraft(newPath(t), testKey)
+	check(t, err)
+	_, err = d.Begin(ctx, move.Origin{Store: "a"})
+	check(t, err)
+	for from, want := range map[move.Origin]string{
+		{Store: "a"}:                 "",
+		{Store: "b"}:                 "a part of another store",
+		{Store: "a", Restored: true}: "begun by app2wxapp store migrate",
+	} {
+		_, err := d.Begin(ctx, from)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("going on with %+v: %v, want %q", from, err, want)
+		}
+	}
+	check(t, d.Close())
 }
 
 // Indexes that do not fit the users, and records of access without theirs, are

@@ -28,14 +28,16 @@ const (
 	metaBackup = "backup"
 )
 
+var errBackup = errors.New("this is a backup, in which tickets live that were redeemed since; make a store of it: app2wxapp restore FILE")
+
 // whole refuses a file that is no store yet.
 func whole(t *bbolt.Tx) error {
 	meta := t.Bucket([]byte(bucketMeta))
 	switch {
 	case meta == nil: // readMeta says so
 	case meta.Get([]byte(metaBackup)) != nil:
-		return errors.New("this is a backup, in which tickets live that were redeemed since; make a store of it: app2wxapp restore FILE")
-	case meta.Get([]byte(metaMoving)) != nil:
+		return errBackup
+	case meta.Get([]byte(metaMoving)) != nil: // a migration's, as restore leaves nothing half made
 		return errors.New("what is moved into it is not complete; run the same app2wxapp store migrate again")
 	}
 	return nil
@@ -52,9 +54,9 @@ type Draft struct {
 
 // moving is how far a draft is.
 type moving struct {
-	Origin string    `json:"origin"`
-	Kind   move.Kind `json:"kind"`
-	After  []byte    `json:"after"` // of any bytes, which a JSON string is not
+	move.Origin
+	Kind  move.Kind `json:"kind"`
+	After []byte    `json:"after"` // of any bytes, which a JSON string is not
 }
 
 // OpenDraft opens what an interrupted move to path has left, or begins anew.
@@ -147,17 +149,19 @@ func (t *tx) putMoving(m moving) error {
 }
 
 // Begin implements move.Destination.
-func (d *Draft) Begin(_ context.Context, origin string) (at move.Place, err error) {
+func (d *Draft) Begin(_ context.Context, from move.Origin) (at move.Place, err error) {
 	err = d.update(func(t *tx) error {
 		m, err := t.moving()
 		if err != nil {
 			return err
 		}
-		if m.Origin == "" {
-			return t.putMoving(moving{Origin: origin})
-		}
-		if m.Origin != origin {
+		switch {
+		case m.Store == "":
+			return t.putMoving(moving{Origin: from})
+		case m.Store != from.Store:
 			return fmt.Errorf("%s holds a part of another store; finish that move, or delete the file", d.draft)
+		case m.Origin != from:
+			return fmt.Errorf("%s was begun by %s; run that again, or delete the file", d.draft, m.Command())
 		}
 		at = move.Place{Kind: m.Kind, After: string(m.After)}
 		return nil

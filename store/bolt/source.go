@@ -142,14 +142,37 @@ func (t *tx) writeEventsEnd(key, value string) error {
 // Source is the records of a store as they are at one moment. It implements
 // move.Source.
 type Source struct {
-	t     *tx
-	close func() error
+	t        *tx
+	restored bool
+	close    func() error
 }
 
-// OpenSource opens a file to read it, whether it is a store or a backup of one;
-// others may read it, too, but no process may have it open as its store. The
-// file is not changed.
+// OpenSource opens a store's file to read it; others may read it, too, but no
+// process may have it open as its store. The file is not changed.
 func OpenSource(path string, key [32]byte) (*Source, error) {
+	src, err := openSource(path, key)
+	if err != nil {
+		return nil, err
+	}
+	if src.BackedUp() != "" {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, errBackup), src.Close())
+	}
+	return src, nil
+}
+
+// OpenBackup is OpenSource of a backup, or of the file of a store that was
+// stopped, to restore it: none of its tickets is read.
+func OpenBackup(path string, key [32]byte) (*Source, error) {
+	src, err := openSource(path, key)
+	if err != nil {
+		return nil, err
+	}
+	src.restored = true
+	src.t.s.epoch = "" // that of no ticket
+	return src, nil
+}
+
+func openSource(path string, key [32]byte) (*Source, error) {
 	db, err := openFile(path, true)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -184,15 +207,14 @@ func newSource(s *Store, db *bbolt.DB) (src *Source, err error) {
 func (s *Source) Close() error { return errors.Join(s.t.Rollback(), s.close()) }
 
 // Origin implements move.Source.
-func (s *Source) Origin() string { return s.t.s.keys.Origin() }
+func (s *Source) Origin() move.Origin {
+	return move.Origin{Store: s.t.s.keys.Origin(), Restored: s.restored}
+}
 
 // BackedUp returns when the file was made as a backup, "" if it is none.
 func (s *Source) BackedUp() string {
 	return string(s.t.Bucket([]byte(bucketMeta)).Get([]byte(metaBackup)))
 }
-
-// VoidTickets makes every ticket one of another epoch: none is read from here on.
-func (s *Source) VoidTickets() { s.t.s.epoch = "" }
 
 // unfinished tells whether something was still being moved into the file.
 func (s *Source) unfinished() bool {

@@ -51,10 +51,26 @@ func Kinds() []Kind {
 // Record is a record of some kind.
 type Record struct{ Key, Value string }
 
+// Origin is what records come from. A destination notes it, and takes what is
+// left of the records from the same one only.
+type Origin struct {
+	// Store tells the store from every other one, but not from its copies.
+	Store string `json:"origin"`
+	// Restored: a store is made of a backup, and none is moved.
+	Restored bool `json:"restored,omitempty"`
+}
+
+// Command is what the operator runs again if it was interrupted.
+func (o Origin) Command() string {
+	if o.Restored {
+		return "app2wxapp restore"
+	}
+	return "app2wxapp store migrate"
+}
+
 // Source is a store as it was at one moment.
 type Source interface {
-	// Origin tells the store from every other one, but not from its copies.
-	Origin() string
+	Origin() Origin
 	// Count returns about how many records of the kind there are.
 	Count(ctx context.Context, k Kind) (int, error)
 	// Read returns up to limit records of the kind, in an order that is always
@@ -75,9 +91,9 @@ type Place struct {
 
 // Destination is a store that is being filled.
 type Destination interface {
-	// Begin returns how far the move from the store of that origin has come. It
-	// is an error if anything else is here.
-	Begin(ctx context.Context, origin string) (Place, error)
+	// Begin returns how far the move from that origin has come. It is an error if
+	// anything else is here.
+	Begin(ctx context.Context, from Origin) (Place, error)
 	// Write stores records of one kind and notes the place, as one step.
 	Write(ctx context.Context, k Kind, records []Record, at Place) error
 	// Index makes what is kept only to find records, unless Write has. It may be

@@ -19,19 +19,25 @@ import (
 const (
 	movingTable = `app2wxapp_moving`
 
-	isMoving = `SELECT to_regclass('` + movingTable + `') IS NOT NULL`
+	isMoving   = `SELECT to_regclass('` + movingTable + `') IS NOT NULL`
+	readMoving = `SELECT state FROM ` + movingTable
 )
 
 // whole refuses a database into which records are still moved.
 func (s *Store) whole(ctx context.Context) error {
-	var moving bool
-	if err := s.pool.QueryRow(ctx, isMoving).Scan(&moving); err != nil {
+	var there bool
+	if err := s.pool.QueryRow(ctx, isMoving).Scan(&there); err != nil || !there {
 		return err
 	}
-	if moving {
-		return errors.New("what is moved into it is not complete; run the same app2wxapp store migrate again")
+	var state string
+	if err := s.pool.QueryRow(ctx, readMoving).Scan(&state); err != nil {
+		return err
 	}
-	return nil
+	m, err := parseMoving(state)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("what is moved into it is not complete; run the same %s again", m.Command())
 }
 
 // apart is how the connections of a move are named, so that those of servers are
@@ -188,9 +194,14 @@ func OpenDestination(ctx context.Context, c Config) (_ *Destination, err error) 
 
 // moving is what movingTable says.
 type moving struct {
-	Origin string    `json:"origin"`
-	Kind   move.Kind `json:"kind"`
-	After  []byte    `json:"after"` // of any bytes, which a JSON string is not
+	move.Origin
+	Kind  move.Kind `json:"kind"`
+	After []byte    `json:"after"` // of any bytes, which a JSON string is not
+}
+
+func parseMoving(state string) (m moving, err error) {
+	err = json.Unmarshal([]byte(state), &m)
+	return m, err
 }
 
 func (m moving) at() move.Place { return move.Place{Kind: m.Kind, After: string(m.After)} }
@@ -211,22 +222,26 @@ func (d *Destination) update(ctx context.Context, do func(pgx.Tx) error) error {
 }
 
 // Begin implements move.Destination.
-func (d *Destination) Begin(ctx context.Context, origin string) (move.Place, error) {
-	m := moving{Origin: origin}
+func (d *Destination) Begin(ctx context.Context, from move.Origin) (move.Place, error) {
+	m := moving{Origin: from}
 	err := d.update(ctx, func(tx pgx.Tx) error {
 		var there, full bool
 		if err := tx.QueryRow(ctx, isMoving).Scan(&there); err != nil {
 			return err
 		}
 		if there {
-			if err := tx.QueryRow(ctx, `SELECT state FROM `+movingTable).Scan(&d.state); err != nil {
+			if err := tx.QueryRow(ctx, readMoving).Scan(&d.state); err != nil {
 				return err
 			}
-			if err := json.Unmarshal([]byte(d.state), &m); err != nil {
+			var err error
+			m, err = parseMoving(d.state)
+			switch {
+			case err != nil:
 				return err
-			}
-			if m.Origin != origin {
+			case m.Store != from.Store:
 				return fmt.Errorf("%s holds a part of another store; finish that move, or drop the database", name(d.s.pool.Config()))
+			case m.Origin != from:
+				return fmt.Errorf("%s was begun by %s; run that again, or drop the database", name(d.s.pool.Config()), m.Command())
 			}
 			return nil
 		}
@@ -258,8 +273,8 @@ func (d *Destination) Write(ctx context.Context, k move.Kind, records []move.Rec
 	if !ok {
 		return fmt.Errorf("postgres: nobody has said where %s go", k)
 	}
-	var m moving
-	if err := json.Unmarshal([]byte(d.state), &m); err != nil {
+	m, err := parseMoving(d.state)
+	if err != nil {
 		return err
 	}
 	m.Kind, m.After = at.Kind, []byte(at.After)

@@ -381,7 +381,7 @@ func (s *Source) Close() error {
 }
 
 // Origin implements move.Source.
-func (s *Source) Origin() string { return s.s.keys.Origin() }
+func (s *Source) Origin() move.Origin { return move.Origin{Store: s.s.keys.Origin()} }
 
 // Count implements move.Source.
 func (s *Source) Count(ctx context.Context, k move.Kind) (n int, err error) {
