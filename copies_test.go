@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"app2wxapp/store"
 	"app2wxapp/store/move"
 	"app2wxapp/store/postgres/pgtest"
 )
@@ -221,6 +226,81 @@ func (p *program) migrateKilled(args ...string) {
 			p.t.Fatalf("kill %d: %s%s", written, text, log)
 		}
 	}
+}
+
+// The last lines say which encryption key the new store has, and one that a
+// server would not find is refused.
+func TestMigrateNamesKey(t *testing.T) {
+	folder := t.TempDir()
+	text := func(n byte) string { return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{n}, 32)) }
+	url := func(name string) string { return "bolt:" + filepath.Join(folder, name, "app2wxapp.db") }
+	opens := func(name, key string) {
+		t.Helper()
+		raw, err := parseKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Open(store.Config{URL: url(name), Key: raw, Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry(), Now: now})
+		if err == nil {
+			err = s.Close()
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	file := func(name, key string) string {
+		path := filepath.Join(folder, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(key), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	migrate := func(name, want string, args ...string) error {
+		t.Helper()
+		out, err := run(t, t.Context(), append([]string{"store", "migrate", "--to", url(name)}, args...)...)
+		if err != nil {
+			out += err.Error()
+		}
+		if !strings.Contains(out, want) || strings.Contains(out, text(1)) || strings.Contains(out, text(2)) {
+			t.Errorf("%s: %s\nwant %q, and no key", name, out, want)
+		}
+		return err
+	}
+	t.Setenv("APP2WXAPP_STORE_URL", url("old"))
+	opens("old", text(1))
+	beside, given := file("old/encryption.key", text(1)), file("given", text(2))
+
+	if err := migrate("made", "encryption key is in "+filepath.Join(folder, "made", "encryption.key")); err != nil {
+		t.Fatal(err)
+	}
+	made, err := readSecretFile(filepath.Join(folder, "made", "encryption.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opens("made", made)
+	if err := migrate("given-1", "encryption key is the one in "+given, "--to-key-file", given); err != nil {
+		t.Fatal(err)
+	}
+	opens("given-1", text(2))
+
+	// Left by a move that failed at once, or of another store in the folder.
+	stray := file("given-2/encryption.key", text(1))
+	if err := migrate("given-2", stray+" is another key", "--to-key-file", given); err == nil {
+		t.Error("moved beside another store's key")
+	}
+	file("given-2/encryption.key", text(2))
+	if err := migrate("given-2", "encryption key is the one in "+given, "--to-key-file", given); err != nil {
+		t.Error(err)
+	}
+
+	if err := os.Remove(beside); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("APP2WXAPP_ENCRYPTION_KEY", text(1))
+	if err := migrate("settings", "encryption key is the encryption.key of these settings"); err != nil {
+		t.Fatal(err)
+	}
+	opens("settings", text(1))
 }
 
 // What was cut off on its way, or is damaged, is no backup, and nothing stays.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"text/tabwriter"
@@ -63,7 +65,7 @@ func migrateStore(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	toKey, err := destinationKey(cfg, to, c.Flag("to-key-file").Value.String(), log)
+	toKey, whereKey, err := destinationKey(cfg, to, c.Flag("to-key-file").Value.String(), log)
 	if err != nil {
 		return err
 	}
@@ -80,6 +82,7 @@ func migrateStore(c *cobra.Command, _ []string) error {
 	fmt.Fprintln(out, `Both stores have the same. Set store.url to the new one, and do not start the
 old one again: it does not know what comes now. Tickets that were out are void.
 两边一致。把 store.url 改为新的存储；不要再启动旧的，它不知道之后发生的事。在途票据已作废。`)
+	fmt.Fprintln(out, whereKey)
 	return nil
 }
 
@@ -119,32 +122,63 @@ func parseKey(text string) ([32]byte, error) {
 // keyBeside is the file of the encryption key of the store at path.
 func keyBeside(path string) string { return filepath.Join(filepath.Dir(path), "encryption.key") }
 
-// destinationKey returns the encryption key of a store that is to be made.
-func destinationKey(cfg Config, url, file string, log *slog.Logger) ([32]byte, error) {
-	text := string(cfg.EncryptionKey)
+// destinationKey returns the encryption key of a store that is to be made, and
+// says where it is.
+func destinationKey(cfg Config, url, file string, log *slog.Logger) (key [32]byte, where string, err error) {
 	switch {
 	case file != "":
-		var err error
-		if text, err = readSecretFile(file); err != nil {
-			return [32]byte{}, fmt.Errorf("--to-key-file: %w", err)
+		text, err := readSecretFile(file)
+		if err == nil {
+			key, err = parseKey(text)
 		}
-	case text != "":
+		if err == nil && !store.Remote(url) {
+			err = nothingElseBeside(url, key)
+		}
+		if err != nil {
+			return key, "", fmt.Errorf("--to-key-file: %w", err)
+		}
+		return key, fmt.Sprintf(`Its encryption key is the one in %s: give it to the servers as encryption.key.
+新存储的加密密钥在 %[1]s 中，请作为 encryption.key 交给服务。`, file), nil
+	case cfg.EncryptionKey != "":
+		key, err = parseKey(string(cfg.EncryptionKey))
+		return key, `Its encryption key is the encryption.key of these settings: leave that in them.
+新存储的加密密钥即本设置中的 encryption.key，请保留该设置。`, err
 	case store.Remote(url):
-		return [32]byte{}, errors.New("give the encryption key that the store in PostgreSQL is to have, and that every server is given then: --to-key-file FILE")
-	default:
-		path, err := store.Path(url)
-		if err != nil {
-			return [32]byte{}, err
-		}
-		if err := bolt.MakeFolder(filepath.Dir(path)); err != nil {
-			return [32]byte{}, fmt.Errorf("create the store's folder: %w", err)
-		}
-		// Without a store a key is made, as a server would.
-		kept, err := keptSecret("", keyBeside(path), !bolt.Exists(path), log)
-		if err != nil {
-			return [32]byte{}, fmt.Errorf("encryption.key: %w", err)
-		}
-		text = string(kept)
+		return key, "", errors.New("give the encryption key that the store in PostgreSQL is to have, and that every server is given then: --to-key-file FILE")
 	}
-	return parseKey(text)
+	path, err := store.Path(url)
+	if err != nil {
+		return key, "", err
+	}
+	if err := bolt.MakeFolder(filepath.Dir(path)); err != nil {
+		return key, "", fmt.Errorf("create the store's folder: %w", err)
+	}
+	// Without a store a key is made, as a server would.
+	text, err := keptSecret("", keyBeside(path), !bolt.Exists(path), log)
+	if err != nil {
+		return key, "", fmt.Errorf("encryption.key: %w", err)
+	}
+	key, err = parseKey(string(text))
+	return key, fmt.Sprintf(`Its encryption key is in %s, where a server finds it.
+新存储的加密密钥在 %[1]s 中，服务会自行读取。`, keyBeside(path)), err
+}
+
+// nothingElseBeside returns an error if a server would find another key than that
+// one beside the store's file.
+func nothingElseBeside(url string, key [32]byte) error {
+	path, err := store.Path(url)
+	if err != nil {
+		return err
+	}
+	beside := keyBeside(path)
+	text, err := readSecretFile(beside)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	there, err := decodeKey(text)
+	return refuse(err != nil || !bytes.Equal(there, key[:]),
+		beside+" is another key, which a server would take for the new store's; remove it if it is no store's, or give the new store another folder")
 }
