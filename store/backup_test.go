@@ -60,7 +60,7 @@ func TestBackupRestore(t *testing.T) {
 			t.Errorf("event: %+v, %v", events, err)
 		}
 		check(t, s.Close())
-		if _, err := store.Restore(ctx, backup, b, silently); err == nil || !strings.Contains(err.Error(), "nothing is ever written over it") {
+		if _, err := store.Restore(ctx, backup, b, silently); err == nil || !strings.Contains(err.Error(), "already; nothing is ever written over it") {
 			t.Errorf("restored again: %v, want a refusal", err)
 		}
 	})

@@ -50,7 +50,7 @@ func TestMigrate(t *testing.T) {
 		check(t, s.Close())
 
 		// Nothing is ever written over a store.
-		if _, err := store.Migrate(ctx, a, b, silently); err == nil || !strings.Contains(err.Error(), "nothing is ever written over it") {
+		if _, err := store.Migrate(ctx, a, b, silently); err == nil || !strings.Contains(err.Error(), "already; nothing is ever written over it") {
 			t.Errorf("migrated again: %v, want a refusal", err)
 		}
 		check(t, must[store.Store](t)(store.Open(config(to, 2))).Close())

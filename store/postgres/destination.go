@@ -249,7 +249,7 @@ func (d *Destination) Begin(ctx context.Context, from move.Origin) (move.Place, 
 			return err
 		}
 		if full {
-			return fmt.Errorf("%s is a store that is in use; nothing is ever written over it: give an empty database", name(d.s.pool.Config()))
+			return fmt.Errorf("%s: there is a store already; nothing is ever written over it: give an empty database", name(d.s.pool.Config()))
 		}
 		b, err := json.Marshal(m)
 		if err != nil {
