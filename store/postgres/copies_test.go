@@ -3,6 +3,8 @@
 package postgres_test
 
 import (
+	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +80,42 @@ func TestSourceOfAnotherVersion(t *testing.T) {
 		_, err = postgres.OpenSource(ctx, config(url+patient))
 		if err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v, want a refusal with %q", name, err, row.want)
+		}
+	}
+}
+
+// Whatever the deny-list has, it is read to its end, in pages of any size: also
+// entries with parts of a second, which the keys do not have.
+func TestSourceReadsDenyList(t *testing.T) {
+	url := pgtest.New(t)
+	s, err := postgres.Open(config(url + patient))
+	check(t, err)
+	check(t, s.Close())
+	pgtest.Exec(t, url, `INSERT INTO revoked (expires_at, jti) VALUES
+		('2026-11-20 08:30:00.7+00', 'b'), ('2026-11-20 08:30:00.2+00', 'c'), ('2026-11-20 08:30:00+00', 'a'), ('2026-11-20 08:30:00.9+00', 'c'),
+		('2026-11-20 08:30:01+00', 'a'), ('2026-11-20 08:30:03.5+00', 'a'), ('2026-11-20 08:30:03.25+00', 'b')`)
+	src, err := postgres.OpenSource(ctx, config(url+patient))
+	check(t, err)
+	defer src.Close()
+	want := "0a 0b 0c 1a 3a 3b"
+	for limit := 1; limit <= 8; limit++ {
+		got, after := "", ""
+		for range 10 {
+			page, err := src.Read(ctx, move.Revoked, after, limit)
+			check(t, err)
+			if len(page) == 0 {
+				break
+			}
+			if len(page) > limit {
+				t.Errorf("%d entries, %d at most were asked for", len(page), limit)
+			}
+			for _, r := range page {
+				after = r.Key
+				got += fmt.Sprint(" ", int64(binary.BigEndian.Uint64([]byte(after)))-t0.Unix(), after[8:])
+			}
+		}
+		if got := strings.TrimSpace(got); got != want {
+			t.Errorf("%d at a time: %s, want %s", limit, got, want)
 		}
 	}
 }

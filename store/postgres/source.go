@@ -48,9 +48,7 @@ func kinds() map[move.Kind]kind {
 			inPool, scanSecretOf(placeTOTP), writeSecretsOf(placeTOTP)},
 		move.Tickets: {`SELECT count(*) FROM tickets WHERE redeemed_at IS NOT NULL AND epoch = (SELECT epoch FROM meta)`,
 			pageOfRedemptions, raw, (*Store).scanRedemption, (*Store).writeRedemptions},
-		move.Revoked: {`SELECT count(*) FROM revoked`,
-			`SELECT expires_at, jti FROM revoked WHERE (expires_at, jti) > ($1, $2) ORDER BY expires_at, jti LIMIT $3`,
-			expiry, (*Store).scanRevoked, (*Store).writeRevoked},
+		move.Revoked: {`SELECT count(*) FROM revoked`, pageOfRevoked, expiry, (*Store).scanRevoked, (*Store).writeRevoked},
 		move.Sessions: {`SELECT count(*) FROM sessions`,
 			`SELECT ` + sessionColumns + ` FROM sessions s WHERE s.id > $1 ORDER BY s.id LIMIT $2`, text, (*Store).scanMovedSession, (*Store).writeSessions},
 		move.Pictures: {`SELECT count(*) FROM pictures WHERE loose_since IS NULL`,
@@ -242,6 +240,18 @@ func parseRevoked(key string) (end time.Time, jti string) {
 	}
 	return time.Unix(int64(binary.BigEndian.Uint64([]byte(key[:8]))), 0).UTC(), key[8:] // #nosec G115 -- revokedKey converted it the other way
 }
+
+// pageOfRevoked reads whole seconds, as keys have no parts of them: a row between
+// two seconds would else come after its own key for ever. It looks no further
+// than to the second in which the page is full at the latest.
+const pageOfRevoked = `
+SELECT DISTINCT date_trunc('second', expires_at), jti FROM revoked
+WHERE expires_at >= $1 AND (date_trunc('second', expires_at), jti) > ($1, $2)
+  AND expires_at < interval '1 second' + coalesce((
+        SELECT max(later.expires_at) FROM (
+            SELECT expires_at FROM revoked WHERE expires_at >= $1::timestamptz + interval '1 second' ORDER BY expires_at LIMIT $3
+        ) later), $1)
+ORDER BY 1, 2 LIMIT $3`
 
 func expiry(key string) []any {
 	end, jti := parseRevoked(key)
