@@ -8,9 +8,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -315,6 +317,42 @@ func TestMigrateSourceChanged(t *testing.T) {
 	check(t, s.Close())
 	err := runOnce(a, b, func(d move.Destination) move.Destination { return d })
 	wantErr(t, "source changed", err, move.ErrDiffers)
+}
+
+// Entries of the deny-list with ends that no database can keep, which a token of
+// anybody's making could have, are in nobody's way; all others are moved.
+func TestMoveOfEndlessTokens(t *testing.T) {
+	last := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	a := config(places["bolt"](t), 1)
+	s := open(t, a)
+	for i, end := range []int64{last.Unix() + 1, 1 << 45, 1 << 62, math.MaxInt64} {
+		check(t, s.RevokeToken(ctx, fmt.Sprint("endless", i), time.Unix(end, 0)))
+	}
+	check(t, s.RevokeToken(ctx, "last", last))
+	check(t, s.RevokeToken(ctx, "first", t0.Truncate(time.Second)))
+	backup := take(t, s, 1)
+	check(t, s.Close())
+	arrives := func(what string, to store.Config, run func(to store.Config) (map[move.Kind]move.Sum, error)) {
+		t.Helper()
+		sums := must[map[move.Kind]move.Sum](t)(run(to))
+		if n := sums[move.Revoked].Count; n != 2 {
+			t.Errorf("%s: %d entries moved, want 2", what, n)
+		}
+		s := open(t, to)
+		if !must[bool](t)(s.TokenRevoked(ctx, "last", last)) || !must[bool](t)(s.TokenRevoked(ctx, "first", t0.Truncate(time.Second))) {
+			t.Errorf("%s: an entry with an end that can be kept is gone", what)
+		}
+		check(t, s.Close())
+	}
+	for to, place := range places {
+		arrives("moved to "+to, config(place(t), 2), func(b store.Config) (map[move.Kind]move.Sum, error) {
+			return store.Migrate(ctx, a, b, silently)
+		})
+		check(t, runOnce(a, config(place(t), 2), func(d move.Destination) move.Destination { return d })) // pages of nothing else
+		arrives("restored to "+to, config(place(t), 1), func(b store.Config) (map[move.Kind]move.Sum, error) {
+			return store.Restore(ctx, backup, b, silently)
+		})
+	}
 }
 
 // Refused in words, and nothing is made.

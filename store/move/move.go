@@ -11,13 +11,17 @@
 // answered. A ticket that is live is over, for the source could still redeem it.
 // It would live for seconds more, and moving a store that is in use loses what
 // comes after. For the same reason sign-ins that are to be finished stay behind,
-// ten minutes long each: one state token must not bind two accounts.
+// ten minutes long each: one state token must not bind two accounts. And so do
+// entries of the deny-list of tokens that end after the year 9999, which are
+// refused anyway.
 package move
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"app2wxapp/audit"
 )
@@ -212,7 +216,8 @@ func copyKind(ctx context.Context, from Source, to Destination, k Kind, after st
 	return err
 }
 
-// pages reads all records of a kind after that key.
+// pages reads all records of a kind after that key, but for those that stay
+// behind.
 func pages(ctx context.Context, s Source, k Kind, after string, do func([]Record) error) error {
 	for {
 		batch, err := s.Read(ctx, k, after, k.batch())
@@ -220,8 +225,25 @@ func pages(ctx context.Context, s Source, k Kind, after string, do func([]Record
 			return err
 		}
 		after = batch[len(batch)-1].Key
+		if k == Revoked {
+			batch = slices.DeleteFunc(batch, endless)
+		}
+		if len(batch) == 0 {
+			continue
+		}
 		if err := do(batch); err != nil {
 			return err
 		}
 	}
+}
+
+// lastEnd is the last second of the year 9999. A token that ends later is
+// refused, whether or not it is on the deny-list.
+const lastEnd = 253402300799
+
+// endless tells of an entry of the deny-list whether its token ends after
+// lastEnd. There are such where tokens with any end were taken, and not every
+// store can keep one.
+func endless(r Record) bool {
+	return len(r.Key) >= 8 && binary.BigEndian.Uint64([]byte(r.Key[:8])) > lastEnd
 }
