@@ -23,7 +23,7 @@ func TestEveryBucketIsMoved(t *testing.T) {
 		bucketSessionEnds,                     // and of the sessions
 		bucketLoose,                           // those last an hour
 		bucketEmails,                          // as the phones
-		bucketRecipients, bucketRecipientEnds, // their codes last five minutes
+		bucketRecipients, bucketRecipientEnds, // their codes last five minutes; how many were sent a day is counted anew
 		bucketUnfinished, // ten minutes, and not into another epoch
 	}
 	for _, k := range kinds() {

@@ -33,7 +33,7 @@ func TestEveryTableIsMoved(t *testing.T) {
 	known := []string{
 		"meta", "app2wxapp_migrations", // each store's own
 		"codes", "counted", // what replicas tell each other, of the last minutes
-		"recipients",           // their codes last five minutes
+		"recipients",           // their codes last five minutes; how many were sent a day is counted anew
 		"unfinished",           // lasts ten minutes, and not into another epoch
 		"access", "identities", // with the users
 		"pools", "signing_keys", "users", "tickets", "revoked", "sessions", "pictures", "picture_holders", "passwords", "totp",
