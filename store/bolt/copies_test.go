@@ -83,28 +83,33 @@ func TestDraftOfAnother(t *testing.T) {
 	check(t, d.Close())
 }
 
-// Indexes that do not fit the users, and records of access without theirs, are
-// noticed, by a migration and by a restoration.
+// Indexes that do not fit the users, records of access without theirs, and
+// holders of pictures that are not there, are noticed, by a migration and by a
+// restoration.
 func TestSourceChecks(t *testing.T) {
-	for name, change := range map[string]func(tx *bbolt.Tx) error{
-		"an entry gone": func(tx *bbolt.Tx) error {
+	for name, row := range map[string]struct {
+		change func(tx *bbolt.Tx) error
+		want   string
+	}{
+		"an entry gone": {func(tx *bbolt.Tx) error {
 			k, _ := tx.Bucket([]byte(bucketOpenIDs)).Cursor().First()
 			return tx.Bucket([]byte(bucketOpenIDs)).Delete(k)
-		},
-		"an entry elsewhere": func(tx *bbolt.Tx) error {
+		}, "the indexes do not fit the users"},
+		"an entry elsewhere": {func(tx *bbolt.Tx) error {
 			c := tx.Bucket([]byte(bucketPhones)).Cursor()
 			_, v := c.First()
 			return tx.Bucket([]byte(bucketPhones)).Put(bytes.Repeat([]byte{7}, 40), v)
-		},
-		"a user gone": func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketUsers)).Delete([]byte("p/a")) },
-		"access gone": func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketAccess)).Delete([]byte("p/a")) },
+		}, "damaged record in phones"},
+		"a user gone":    {func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketUsers)).Delete([]byte("p/a")) }, "damaged record in access"},
+		"access gone":    {func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketAccess)).Delete([]byte("p/a")) }, "names a user who is not there"},
+		"a picture gone": {func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketUploads)).Delete([]byte(testPicture("a").ID)) }, "it names a picture that is not there"},
 	} {
 		path := filled(t)
-		edit(t, path, change)
+		edit(t, path, row.change)
 		src, err := OpenSource(path, testKey)
 		check(t, err)
-		if _, err := move.Look(ctx, src, func(int) {}); err == nil {
-			t.Errorf("%s: not noticed", name)
+		if _, err := move.Look(ctx, src, func(int) {}); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v, want a refusal with %q", name, err, row.want)
 		}
 		check(t, src.Close())
 		if _, err := Restore(ctx, path, newPath(t), testKey, func(string) audit.Event { return audit.Event{} }, func(int) {}); err == nil {

@@ -66,6 +66,19 @@ func (t *tx) writePicture(key, value string) error {
 	return t.put(bucketUploads, []byte(key), picture{Picture: p}.encode())
 }
 
+// readHolder also looks whether the picture is there: a store that a server keeps
+// takes no holder without it.
+func (t *tx) readHolder(key, sealed []byte) (string, bool, error) {
+	id, err := t.open(bucketHolders, key, sealed)
+	if err != nil {
+		return "", false, err
+	}
+	if t.sealed(bucketUploads, []byte(id)) == nil {
+		return "", false, corrupt(bucketHolders, errNoPicture)
+	}
+	return id, true, nil
+}
+
 func (t *tx) writeHolder(key, id string) error {
 	p, err := t.picture(id)
 	if err != nil {

@@ -37,7 +37,7 @@ func kinds() map[move.Kind]kind {
 		move.Revoked:     asItIs(bucketRevoked),
 		move.Sessions:    {bucketSessions, asItIs(bucketSessions).read, (*tx).writeSession},
 		move.Pictures:    {bucketUploads, (*tx).readPicture, (*tx).writePicture},
-		move.Holders:     {bucketHolders, asItIs(bucketHolders).read, (*tx).writeHolder},
+		move.Holders:     {bucketHolders, (*tx).readHolder, (*tx).writeHolder},
 		move.Events:      asItIs(bucketAudit),
 		move.EventsEnd:   {bucketMeta, (*tx).readEventsEnd, (*tx).writeEventsEnd},
 	}
