@@ -197,8 +197,8 @@ func verify(t testing.TB, s store.Store, want state) {
 		if u.UnionID == "" {
 			continue
 		}
-		m := must[userpool.Matches](t)(s.FindUsers(ctx, u.PoolID, userpool.Keys{UnionID: u.UnionID, Identity: u.Identities[1], Phone: u.Phone, Email: u.Email}))
-		if m.ByEmail == nil || m.ByEmail.ID != u.ID || m.ByUnionID == nil || m.ByUnionID.ID != u.ID || m.ByIdentity == nil || m.ByIdentity.ID != u.ID || len(m.ByPhone) != 2 {
+		m := must[userpool.Matches](t)(s.FindUsers(ctx, u.PoolID, userpool.Keys{UnionID: u.UnionID, Identity: u.Identities[1], Phone: u.Phone, Username: u.Username, Email: u.Email}))
+		if m.ByUsername == nil || m.ByUsername.ID != u.ID || m.ByEmail == nil || m.ByEmail.ID != u.ID || m.ByUnionID == nil || m.ByUnionID.ID != u.ID || m.ByIdentity == nil || m.ByIdentity.ID != u.ID || len(m.ByPhone) != 2 {
 			t.Errorf("user %s/%s is not found by all that is known: %+v", u.PoolID, u.ID, m)
 		}
 	}
@@ -255,6 +255,15 @@ func verifySpent(t testing.TB, s store.Store, want state) {
 	wantErr(t, "the redeemed ticket", err, ticket.ErrRedeemed)
 	if !before.Revoked || before.JTI != "j2" || !must[bool](t)(s.TokenRevoked(ctx, "j2", want.spent.TokenExpiresAt)) {
 		t.Errorf("its first replay revoked nothing: %+v", before)
+	}
+}
+
+// verifyVoid holds a store to it that no ticket from before is known.
+func verifyVoid(t testing.TB, s store.Store, want state) {
+	t.Helper()
+	for _, r := range []ticket.Redemption{want.live, want.spent, want.repeat, want.replayed} {
+		_, err := s.RedeemTicket(ctx, r)
+		wantErr(t, "ticket "+r.JTI, err, ticket.ErrUnknown)
 	}
 }
 
