@@ -8,7 +8,9 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"math/big"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"app2wxapp/bridge/bridgetest"
+	"app2wxapp/userpool"
 )
 
 // A token is shown in the query, as Bearer or bare; that it holds is told with
@@ -96,6 +99,70 @@ func TestTokenExpires(t *testing.T) {
 		b.Clock.Turn(time.Millisecond)
 		wantToken(t, b, u.Token, 2206)
 	}
+}
+
+// App servers have the key of HS256. What they make of it is a token or none,
+// whatever numbers it has, and one that was revoked stays so when the deny-list
+// has been swept.
+func TestTokenMadeByAppServer(t *testing.T) {
+	t.Parallel()
+	b := bridgetest.New(t)
+	const jwtSecret = "0123456789abcdef0123456789abcdef"
+	p := b.NewPool(member("jwtSecret", jwtSecret))
+	u := login(b, p, "alice")
+	iat := bridgetest.T0.Unix()
+	const longest = 315360000 // ten years
+	made := func(change func(claims jwt.MapClaims)) string {
+		claims := jwt.MapClaims{}
+		if _, err := jwt.ParseWithClaims(u.Token, claims, func(*jwt.Token) (any, error) { return []byte(jwtSecret), nil }, jwt.WithTimeFunc(b.Clock.Now)); err != nil {
+			t.Fatal(err)
+		}
+		claims["jti"] = userpool.NewID(b.Clock.Now())
+		change(claims)
+		raw, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(jwtSecret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	for _, row := range []struct {
+		name  string
+		claim string
+		value any
+		code  int // of the token at first
+	}{
+		{"as issued", "exp", iat + 1296000, 200},
+		{"the longest life", "exp", iat + longest, 200},
+		{"a second more", "exp", iat + longest + 1, 2207},
+		{"beyond what a database can keep", "exp", int64(1) << 45, 2207},
+		{"wraps", "exp", int64(1) << 62, 2207},
+		{"the last number", "exp", int64(math.MaxInt64), 2207},
+		{"no iat", "iat", 0, 2207},
+		{"iat before 1970", "iat", -iat, 2207},
+		{"the first iat", "iat", int64(math.MinInt64), 2207},
+		{"a sid", "sid", userpool.NewID(b.Clock.Now()), 2207},
+		{"a sid that cannot be kept", "sid", "\x00", 2207},
+		{"a long sid", "sid", strings.Repeat("s", 4000), 2207},
+		{"a jti that cannot be kept", "jti", "\x00", 2207},
+	} {
+		raw := made(func(claims jwt.MapClaims) { claims[row.claim] = row.value })
+		if got := tokenState(b, raw); got != row.code {
+			t.Errorf("%s: code %d, want %d", row.name, got, row.code)
+		}
+		b.Do("GET", b.URL+"/oauth/userinfo", "", "Authorization: Bearer "+raw).Want(401)
+		if r := b.Do("POST", b.URL+"/oauth/introspect", url.Values{"token": {raw}, "client_id": {p.ID}, "client_secret": {p.Secret}}.Encode(),
+			"Content-Type: application/x-www-form-urlencoded").Want(200); r.Body != `{"active":false}` {
+			t.Errorf("%s: introspection %s, want it not active", row.name, r.Body)
+		}
+		b.Do("GET", b.URL+"/api/v2/logout", "", "Authorization: Bearer "+raw).Want(200)
+		if _, err := b.Store.SweepTickets(t.Context(), b.Clock.Now(), 100); err != nil {
+			t.Fatal(err)
+		}
+		if got := tokenState(b, raw); got != 2207 {
+			t.Errorf("%s: code %d after a logout and a sweep, want 2207", row.name, got)
+		}
+	}
+	wantToken(t, b, u.Token, 200)
 }
 
 // Whoever has the JWKS can check a pool's tokens, unless they are HS256: those

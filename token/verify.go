@@ -20,6 +20,11 @@ const (
 	// MaxSkew is how far in the future a token's iat may be: the clocks of two
 	// replicas differ.
 	MaxSkew = 60 * time.Second
+	// maxLife is how long a token of ours lives at most, in seconds, and lastExp
+	// the latest end of one of Authing's, which was set there: the end of 9999.
+	// App servers have the key of HS256 and may sign any number.
+	maxLife = int64(userpool.MaxTokenTTL / time.Second)
+	lastExp = 253402300799
 )
 
 // Claims are what a verified token says.
@@ -149,10 +154,14 @@ func (s *Service) checkClaims(t unverified, k key) error {
 		return invalid("no iss, sub, aud and jti, which only Authing's tokens lack")
 	case !byAuthing && (!idOK || !p.registered(t.kind, s.issuer)):
 		return invalid("iss, sub, aud, jti or sid is wrong")
+	case t.kind == KindAuthing && p.SessionID != "":
+		return invalid("a sid, which is for tokens that app servers cannot make")
 	case p.IssuedAt <= 0 || p.ExpiresAt <= p.IssuedAt:
 		return invalid("iat or exp is missing")
 	case p.IssuedAt > s.now().Unix()+int64(MaxSkew/time.Second):
 		return invalid("issued in the future")
+	case p.ExpiresAt > lastExp, !byAuthing && p.ExpiresAt-p.IssuedAt > maxLife:
+		return invalid("longer than any that is issued")
 	}
 	return nil
 }

@@ -173,6 +173,8 @@ func TestForgedTokensAreRefusedEverywhere(t *testing.T) {
 		now := b.Clock.Now().Unix()
 		bad("expired", head(kind.typ), with(kind.claims, "iat", now-100, "exp", now), rs)
 		bad("not issued yet", head(kind.typ), with(kind.claims, "iat", now+61, "exp", now+100), rs)
+		bad("an exp that no store can keep", head(kind.typ), with(kind.claims, "exp", int64(1)<<45), rs)
+		bad("an exp that wraps", head(kind.typ), with(kind.claims, "exp", int64(1)<<62), rs)
 		bad("no exp", head(kind.typ), with(kind.claims, "exp", nil), rs)
 		bad("another issuer", head(kind.typ), with(kind.claims, "iss", "https://evil.example"), rs)
 		bad("no issuer", head(kind.typ), with(kind.claims, "iss", nil), rs)
@@ -193,6 +195,14 @@ func TestForgedTokensAreRefusedEverywhere(t *testing.T) {
 			bad("no session", head(kind.typ), with(kind.claims, "sid", nil), rs)
 			bad("an unknown session", head(kind.typ), with(kind.claims, "sid", "x"), rs)
 			bad("another user's session", head(kind.typ), with(kind.claims, "sid", anotherSession(t, b, p)), rs)
+		} else { // app servers have that key
+			for what, claims := range map[string]map[string]any{
+				"a sid that no store can keep": with(kind.claims, "sid", "\x00"), "a jti that no store can keep": with(kind.claims, "jti", "\x00"),
+				"an exp that no store can keep": with(kind.claims, "exp", int64(1)<<45), "a user whom no store can keep": with(kind.claims, "sub", "\x00", "data", map[string]any{"id": "\x00", "clientId": p.ID}),
+				"a pool that no store can keep": with(kind.claims, "aud", "\x00", "data", map[string]any{"id": kind.claims["sub"], "clientId": "\x00"}),
+			} {
+				bad(what+", by the pool's jwtSecret", map[string]any{"alg": "HS256", "typ": kind.typ}, claims, secret)
+			}
 		}
 		bad("another jti", head(kind.typ), with(kind.claims, "jti", "1"), rs)
 	}
