@@ -85,6 +85,21 @@ func TestReplayThatKeepsTokenIsTold(t *testing.T) {
 	}
 }
 
+// Whose ticket it is, is nothing to another pool, and nothing after a restore.
+func TestUnknownTicketNamesNobody(t *testing.T) {
+	r := newRig(t)
+	p, secret := r.pool()
+	q, itsSecret := r.pool()
+	i := r.issue(p, r.request("alice"))
+	r.refused("another pool", q, ticket.Attempt{Ticket: i.Ticket, Secret: itsSecret, Addr: addr}, ticket.ErrUnknown)
+	r.wantTold("another pool", "redeem.refused caller 203.0.113.7 map[count:1 reason:unknown]")
+	r.restore(r.backup())
+	r.refused("after a restore", p, ticket.Attempt{Ticket: i.Ticket, Secret: secret, Addr: addr}, ticket.ErrUnknown)
+	if got := r.told()[0]; got != "redeem.refused caller 203.0.113.7 map[count:1 reason:unknown]" {
+		t.Errorf("after a restore: told %s", got)
+	}
+}
+
 // Repeats and refusals are told by reason and address, an IPv6 one by its /64,
 // and what is ours to blame is not.
 func TestRefusalsAreTold(t *testing.T) {

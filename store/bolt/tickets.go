@@ -167,7 +167,7 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 	case errors.Is(err, ticket.ErrRedeemed):
 		return s.replay(r, attempt)
 	case err != nil:
-		return ticket.Redeemed{Ticket: r.Ticket}, err
+		return r.refused(err)
 	}
 
 	err = s.update(func(t *tx) (err error) {
@@ -207,9 +207,18 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 	case errors.Is(err, ticket.ErrRedeemed):
 		return s.replay(r, attempt)
 	case err != nil:
-		return ticket.Redeemed{Ticket: r.Ticket}, err
+		return r.refused(err)
 	}
 	return ticket.Redeemed{Ticket: r.Ticket, User: u, JTI: r.jti, TokenExpiresAt: r.tokenEnd, At: r.redeemedAt}, nil
+}
+
+// refused is the answer to an attempt that is refused. Of a ticket that is unknown
+// to the caller it tells nothing, not even whose it is.
+func (r ticketRecord) refused(err error) (ticket.Redeemed, error) {
+	if errors.Is(err, ticket.ErrUnknown) {
+		return ticket.Redeemed{}, err
+	}
+	return ticket.Redeemed{Ticket: r.Ticket}, err
 }
 
 // drop takes the ticket off the list, and tells whether it was on it.
@@ -254,7 +263,7 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 			return t.put(bucketRevoked, revokedKey(r.jti, r.tokenEnd), nil)
 		})
 		if err != nil {
-			return ticket.Redeemed{Ticket: r.Ticket}, err
+			return r.refused(err)
 		}
 	}
 	return ticket.Redeemed{Ticket: r.Ticket, JTI: r.jti, TokenExpiresAt: r.tokenEnd, At: r.redeemedAt, Revoked: revoked}, ticket.ErrRedeemed

@@ -92,11 +92,16 @@ func testRedeemRefusals(t *testing.T, s store.Store) {
 	} {
 		r := attempt(row.ticket, T0.Add(time.Second), "lost")
 		row.change(&r)
-		_, err := s.RedeemTicket(ctx, r)
+		got, err := s.RedeemTicket(ctx, r)
 		wantErr(t, row.name, err, row.want)
 		if !errors.Is(err, ticket.ErrInvalid) {
 			t.Errorf("%s: %v is not ErrInvalid", row.name, err)
 		}
+		with := ticket.Redeemed{Ticket: row.ticket}
+		if row.want == ticket.ErrUnknown {
+			with = ticket.Redeemed{} // whose it is, is nothing to this pool
+		}
+		same(t, "with the refusal: "+row.name, got, with)
 	}
 	check(t, second(s.RedeemTicket(ctx, attempt(plain, T0.Add(time.Second), "j1"))))
 	r := attempt(bound, T0.Add(time.Second), "j2")
@@ -119,8 +124,9 @@ func testRedeemOrder(t *testing.T, s store.Store) {
 		return nil
 	}))))
 	r := attempt(tk, T0.Add(2*time.Second), "j")
-	_, err := s.RedeemTicket(ctx, r)
+	got, err := s.RedeemTicket(ctx, r)
 	wantErr(t, "blocked", err, userpool.ErrBlocked)
+	same(t, "with the refusal of a blocked user", got, ticket.Redeemed{Ticket: tk})
 	r.Challenge = "x"
 	_, err = s.RedeemTicket(ctx, r)
 	wantErr(t, "blocked, wrong verifier", err, ticket.ErrVerifier)
@@ -300,8 +306,9 @@ func testSignOutVoids(t *testing.T, s store.Store) {
 	seeded(t, s)
 	before, after := issue(t, s, T0, 1), issue(t, s, T0.Add(time.Millisecond), 2)
 	check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error { u.NotBefore = T0; return nil }))))
-	_, err := s.RedeemTicket(ctx, attempt(before, T0.Add(time.Second), "j1"))
+	got, err := s.RedeemTicket(ctx, attempt(before, T0.Add(time.Second), "j1"))
 	wantErr(t, "ticket of that moment", err, ticket.ErrVoid)
+	same(t, "with the refusal", got, ticket.Redeemed{Ticket: before})
 	check(t, second(s.RedeemTicket(ctx, attempt(after, T0.Add(time.Second), "j2"))))
 }
 
