@@ -181,7 +181,7 @@ func (in *signIn) finish(of Unfinished, m Matches) (User, error) {
 		}
 	}
 	// Who was signed out since, or has lost the second factor, begins anew.
-	if of.UserID != "" && (m.ByID == nil || m.ByID.NotBefore.After(in.begun)) {
+	if of.UserID != "" && (m.ByID == nil || in.outdated(*m.ByID)) {
 		return User{}, ErrStateInvalid
 	}
 	u, err := in.resolve(m)
@@ -228,12 +228,19 @@ func (in *signIn) account(m Matches) (u User, known bool, err error) {
 // what it was.
 func (in *signIn) owner(u *User) (User, error) {
 	switch {
-	case u == nil || !in.begun.IsZero() && u.NotBefore.After(in.begun):
+	case u == nil || in.outdated(*u):
 		return User{}, ErrPasswordWrong
 	case in.another(*u):
 		return User{}, ErrIdentityTaken
 	}
 	return *u, nil
+}
+
+// outdated tells whether the user was signed out since the sign-in began, or the
+// look at its proof: in the same millisecond, too, as NotBefore voids what was
+// issued at that moment.
+func (in *signIn) outdated(u User) bool {
+	return !in.begun.IsZero() && !u.NotBefore.Before(in.begun)
 }
 
 // shown returns the users who have what a proof shows, which is one thing.

@@ -369,28 +369,46 @@ type setting struct {
 	set func()
 }
 
+// resetting returns the proof by this password of the user, whose password is set to
+// another one so long after it was looked at.
+func (r *rig) resetting(u userpool.User, text string, later time.Duration) setting {
+	return setting{r.Password(u.Username, text, home), func() {
+		r.turn(later)
+		if _, err := r.SetPassword(ctx, u.PoolID, u.ID, userpool.NewPassword{Text: "another password"}); err != nil {
+			r.t.Error(err)
+		}
+	}}
+}
+
 func (p setting) Prove(ctx context.Context, pool userpool.Pool, of userpool.Unfinished) (userpool.Keys, error) {
 	k, err := p.Proof.Prove(ctx, pool, of)
 	p.set()
 	return k, err
 }
 
-// A password that is set anew while the old one is looked at lets nobody in.
+// A password that is set anew while the old one is looked at lets nobody in, be
+// it in the same millisecond.
 func TestPasswordSetMeanwhile(t *testing.T) {
 	r := newRig(t)
-	p := r.binding(game, passwordWay)
-	u := r.withPassword(p, "Lee", goodPassword)
-	b := r.begin(p, "alice")
-	_, _, err := r.Finish(ctx, p, string(b.State), setting{r.Password("Lee", goodPassword, home), func() {
-		r.turn(time.Millisecond)
-		if _, err := r.SetPassword(ctx, p.ID, u.ID, userpool.NewPassword{Text: "another password"}); err != nil {
-			t.Error(err)
+	p := r.binding(game, passwordWay, func(s *userpool.Settings) { s.LoginWays = []userpool.Way{userpool.WayPassword} })
+	for _, meanwhile := range []time.Duration{0, time.Millisecond} {
+		name := fmt.Sprint("Lee", meanwhile)
+		u := r.withPassword(p, name, goodPassword)
+		b := r.begin(p, "alice")
+		_, _, err := r.Finish(ctx, p, string(b.State), r.resetting(u, goodPassword, meanwhile))
+		if !errors.Is(err, userpool.ErrPasswordWrong) {
+			t.Errorf("%v later: finished: %v, want ErrPasswordWrong", meanwhile, err)
 		}
-	}})
-	if !errors.Is(err, userpool.ErrPasswordWrong) {
-		t.Errorf("finished: %v, want ErrPasswordWrong", err)
+		r.nobody(p, userpool.Keys{Identity: identity(game, "alice")})
+		r.turn(time.Millisecond)
+		if _, err := r.SignInBy(ctx, p, r.resetting(u, "another password", meanwhile)); !errors.Is(err, userpool.ErrPasswordWrong) {
+			t.Errorf("%v later: signed in: %v, want ErrPasswordWrong", meanwhile, err)
+		}
+		r.turn(time.Millisecond)
+		if got, err := r.SignInBy(ctx, p, r.Password(name, "another password", home)); err != nil || got.ID != u.ID {
+			t.Errorf("%v later: by what was set: %+v, %v", meanwhile, got, err)
+		}
 	}
-	r.nobody(p, userpool.Keys{Identity: identity(game, "alice")})
 }
 
 // Nothing of a password stands in the file, nor in what is printed of it.
