@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"app2wxapp/store/record"
@@ -136,12 +135,14 @@ func (t *tx) oldRecipients(now time.Time, limit int) (ends [][]byte) {
 	return ends
 }
 
-// sweepRecipients deletes the recipients of the entries.
-func (t *tx) sweepRecipients(ends [][]byte) error {
-	for _, k := range ends {
-		if err := errors.Join(t.delete(bucketRecipientEnds, k), t.delete(bucketRecipients, k[8:])); err != nil {
-			return err
+// sweepRecipients deletes the recipients of the entries, and returns how many these
+// were.
+func (t *tx) sweepRecipients(ends [][]byte) (int, error) {
+	return t.sweepEnds(bucketRecipientEnds, bucketRecipients, ends, func(key []byte) ([]byte, error) {
+		r, err := t.recipient(key)
+		if len(r.Sent) == 0 { // there is none
+			return nil, err
 		}
-	}
-	return nil
+		return recipientEnd(r.EndsAt(), key), err
+	})
 }

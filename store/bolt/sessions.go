@@ -80,17 +80,37 @@ func (t *tx) oldSessions(now time.Time, limit int) (ends [][]byte) {
 	return ends
 }
 
-// sweepSessions deletes the sessions of the entries.
-func (t *tx) sweepSessions(ends [][]byte) error {
+// sweepSessions deletes the sessions of the entries, and returns how many these
+// were.
+func (t *tx) sweepSessions(ends [][]byte) (int, error) {
+	return t.sweepEnds(bucketSessionEnds, bucketSessions, ends, func(id []byte) ([]byte, error) {
+		s, err := t.session(string(id))
+		if errors.Is(err, token.ErrSession) {
+			return nil, nil
+		}
+		return sessionEnd(s.ExpiresAt, s.ID), err
+	})
+}
+
+// sweepEnds deletes the entries, and the records that end where they say, and
+// returns how many records these were. One that was renewed since it was looked for
+// has another entry now, and stays; one that does not open goes. entry returns a
+// record's own entry, nil if there is no record.
+func (t *tx) sweepEnds(bucketEnds, bucket string, ends [][]byte, entry func(key []byte) ([]byte, error)) (n int, err error) {
 	for _, k := range ends {
-		if err := t.delete(bucketSessionEnds, k); err != nil {
-			return err
+		own, damaged := entry(k[8:])
+		if err := t.delete(bucketEnds, k); err != nil {
+			return n, err
 		}
-		if err := t.delete(bucketSessions, k[8:]); err != nil {
-			return err
+		if damaged == nil && !bytes.Equal(own, k) {
+			continue
 		}
+		if err := t.delete(bucket, k[8:]); err != nil {
+			return n, err
+		}
+		n++
 	}
-	return nil
+	return n, nil
 }
 
 // CreateSession implements token.Store.

@@ -271,7 +271,9 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 
 // SweepTickets implements ticket.Store. A record that does not open holds up
 // nothing: its error is returned after the others were swept, and the record
-// itself is swept when a ticket of its age has ended for certain.
+// itself is swept when a ticket of its age has ended for certain. What is found by a
+// read may have been renewed before the write: that is looked at again there, but
+// for what ends with the time in its key.
 func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, error) {
 	var old []ticket.Key
 	var ended, sessions, unfinished, recipients, events [][]byte
@@ -309,10 +311,10 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 		events = t.oldEvents(now, limit-len(old)-len(ended)-len(sessions)-len(unfinished)-len(recipients))
 		return nil
 	})
-	total := len(old) + len(ended) + len(sessions) + len(unfinished) + len(recipients) + len(events)
-	if err != nil || total == 0 {
+	if err != nil || len(old)+len(ended)+len(sessions)+len(unfinished)+len(recipients)+len(events) == 0 {
 		return 0, errors.Join(err, damaged)
 	}
+	var total int
 	err = s.updateLater(func(t *tx) error {
 		settled := t.settle(old)
 		for _, user := range slices.Sorted(maps.Keys(settled)) {
@@ -340,7 +342,13 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 				return err
 			}
 		}
-		return errors.Join(t.sweepRecipients(recipients), t.sweepSessions(sessions))
+		forgotten, err := t.sweepRecipients(recipients)
+		if err != nil {
+			return err
+		}
+		over, err := t.sweepSessions(sessions)
+		total = len(old) + len(ended) + len(unfinished) + len(events) + forgotten + over
+		return err
 	})
 	if err != nil {
 		return 0, err
