@@ -72,7 +72,7 @@ func (s *Store) CreateUserWithPassword(ctx context.Context, u userpool.User, p u
 
 // SetPassword implements userpool.Store.
 func (s *Store) SetPassword(ctx context.Context, poolID, userID string, p userpool.Password, change func(*userpool.User) (audit.Event, error)) (userpool.User, error) {
-	return s.updateUser(ctx, poolID, userID, change, func(ctx context.Context, tx pgx.Tx) error {
+	return s.updateUser(ctx, poolID, userID, nothing, change, func(ctx context.Context, tx pgx.Tx) error {
 		return s.putPassword(ctx, tx, poolID, userID, p)
 	})
 }

@@ -89,11 +89,12 @@ func (s *Store) resolveUser(ctx context.Context, poolID string, k userpool.Keys,
 
 // UpdateUser implements userpool.Store.
 func (s *Store) UpdateUser(ctx context.Context, poolID, id string, change func(*userpool.User) (audit.Event, error)) (userpool.User, error) {
-	return s.updateUser(ctx, poolID, id, change, nothing)
+	return s.updateUser(ctx, poolID, id, nothing, change, nothing)
 }
 
-// updateUser changes a user, in one transaction with what goes after it.
-func (s *Store) updateUser(ctx context.Context, poolID, id string, change func(*userpool.User) (audit.Event, error), after step) (u userpool.User, err error) {
+// updateUser changes a user, in one transaction with what goes before it, when the
+// user is locked, and after it.
+func (s *Store) updateUser(ctx context.Context, poolID, id string, before step, change func(*userpool.User) (audit.Event, error), after step) (u userpool.User, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		old, err := s.lockUser(ctx, tx, poolID, id)
 		if err != nil {
@@ -101,6 +102,9 @@ func (s *Store) updateUser(ctx context.Context, poolID, id string, change func(*
 		}
 		if old == nil {
 			return userpool.ErrUserNotFound
+		}
+		if err := before(ctx, tx); err != nil {
+			return err
 		}
 		u = *old
 		u.Identities = slices.Clone(old.Identities) // change may write to it; the index is moved by the difference

@@ -46,42 +46,38 @@ func (s *Store) TOTP(ctx context.Context, poolID, userID string) (userpool.TOTP,
 
 // UpdateTOTP implements userpool.Store. The user is locked before the second
 // factor is read, so that of two changes one sees the other.
-func (s *Store) UpdateTOTP(ctx context.Context, poolID, userID string, change func(*userpool.User, *userpool.TOTP) (audit.Event, error)) (u userpool.User, err error) {
-	err = s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		old, err := s.lockUser(ctx, tx, poolID, userID)
-		if err != nil {
-			return err
-		}
-		if old == nil {
-			return userpool.ErrUserNotFound
-		}
-		var f userpool.TOTP
-		var sealed []byte
-		switch err := tx.QueryRow(ctx, readTOTP, poolID, userID).Scan(&sealed); {
-		case isNone(err):
-		case err != nil:
-			return failed("read second factor", err)
-		default:
-			if f, err = s.openTOTP(poolID, userID, sealed); err != nil {
-				return err
-			}
-		}
-		u = *old
-		e, err := change(&u, &f)
-		if err != nil {
-			return err
-		}
-		if err := s.putUser(ctx, tx, old, u); err != nil {
-			return err
-		}
-		sql, args := deleteTOTP, []any{poolID, userID}
-		if f.Secret != "" {
-			sql, args = writeTOTP, append(args, s.sealer.Seal(nil, placeTOTP, userKey(poolID, userID), record.EncodeTOTP(f)))
-		}
-		if _, err := tx.Exec(ctx, sql, args...); err != nil {
-			return failed("write second factor", err)
-		}
-		return s.record(ctx, tx, e)
+func (s *Store) UpdateTOTP(ctx context.Context, poolID, userID string, change func(*userpool.User, *userpool.TOTP) (audit.Event, error)) (userpool.User, error) {
+	var f userpool.TOTP
+	return s.updateUser(ctx, poolID, userID, func(ctx context.Context, tx pgx.Tx) (err error) {
+		f, err = s.totp(ctx, tx, poolID, userID)
+		return err
+	}, func(u *userpool.User) (audit.Event, error) {
+		return change(u, &f)
+	}, func(ctx context.Context, tx pgx.Tx) error {
+		return s.putTOTP(ctx, tx, poolID, userID, f)
 	})
-	return u, err
+}
+
+// totp returns the user's second factor, the zero one if there is none.
+func (s *Store) totp(ctx context.Context, tx pgx.Tx, poolID, userID string) (userpool.TOTP, error) {
+	var sealed []byte
+	switch err := tx.QueryRow(ctx, readTOTP, poolID, userID).Scan(&sealed); {
+	case isNone(err):
+		return userpool.TOTP{}, nil
+	case err != nil:
+		return userpool.TOTP{}, failed("read second factor", err)
+	}
+	return s.openTOTP(poolID, userID, sealed)
+}
+
+// putTOTP stores the user's second factor; the zero one is none.
+func (s *Store) putTOTP(ctx context.Context, tx pgx.Tx, poolID, userID string, f userpool.TOTP) error {
+	sql, args := deleteTOTP, []any{poolID, userID}
+	if f.Secret != "" {
+		sql, args = writeTOTP, append(args, s.sealer.Seal(nil, placeTOTP, userKey(poolID, userID), record.EncodeTOTP(f)))
+	}
+	if _, err := tx.Exec(ctx, sql, args...); err != nil {
+		return failed("write second factor", err)
+	}
+	return nil
 }

@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"PasswordsReplace", testPasswordsReplace},
 		{"PasswordsRace", testPasswordsRace},
 		{"TOTP", testTOTP},
+		{"TOTPOfUser", testTOTPOfUser},
 		{"TOTPRace", testTOTPRace},
 		{"Codes", testCodes},
 		{"CodesRace", testCodesRace},

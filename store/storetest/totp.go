@@ -55,6 +55,44 @@ func testTOTP(t *testing.T, s store.Store) {
 	wantErr(t, "of nobody", err, userpool.ErrUserNotFound)
 }
 
+// What changes of the user along with a second factor changes as by UpdateUser.
+func testTOTPOfUser(t *testing.T, s store.Store) {
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
+	check(t, s.CreateUser(ctx, User("p", "a")))
+	check(t, s.CreateUser(ctx, User("p", "b")))
+	with := func(change func(*userpool.User)) error {
+		return second(s.UpdateTOTP(ctx, "p", "a", func(u *userpool.User, f *userpool.TOTP) (audit.Event, error) {
+			change(u)
+			*f = TOTP()
+			return audit.Event{}, nil
+		}))
+	}
+	wantErr(t, "somebody else's username", with(func(u *userpool.User) { u.Username = "name-b" }), userpool.ErrUserExists)
+	wantErr(t, "somebody else's openid", with(func(u *userpool.User) { u.Identities[0].OpenID = "o1-b" }), userpool.ErrUserExists)
+	for name, change := range map[string]func(*userpool.User){
+		"another id": func(u *userpool.User) { u.ID = "b" }, "another pool": func(u *userpool.User) { u.PoolID = "q" },
+	} {
+		if err := with(change); err == nil {
+			t.Errorf("%s: changed, want an error", name)
+		}
+	}
+	same(t, "the user meanwhile", must[userpool.User](t)(s.User(ctx, "p", "a")), User("p", "a"))
+	same(t, "the other one", must[userpool.User](t)(s.User(ctx, "p", "b")), User("p", "b"))
+	same(t, "the second factor", must[userpool.TOTP](t)(s.TOTP(ctx, "p", "a")), userpool.TOTP{})
+
+	want := User("p", "a")
+	want.Username, want.Identities[0].OpenID = "new", "o1-new"
+	check(t, with(func(u *userpool.User) { u.Username, u.Identities[0].OpenID = "new", "o1-new" }))
+	same(t, "changed", must[userpool.User](t)(s.User(ctx, "p", "a")), want)
+	old := userpool.Keys{Username: "name-a", Identity: User("p", "a").Identities[0]}
+	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", old))); got != "- -" {
+		t.Errorf("the old keys find %q", got)
+	}
+	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", userpool.Keys{Username: "new", Identity: want.Identities[0]}))); got != "- a named a" {
+		t.Errorf("the new keys find %q", got)
+	}
+}
+
 // Of many who accept one time step at once, one sees that nobody has.
 func testTOTPRace(t *testing.T, s store.Store) {
 	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
