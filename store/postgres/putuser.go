@@ -60,11 +60,12 @@ func (s *Store) resolveUser(ctx context.Context, poolID string, k userpool.Keys,
 			if err != nil {
 				return err
 			}
+			known := m.asStored()
 			var e audit.Event
 			if u, e, err = resolve(m.Matches); err != nil {
 				return err
 			}
-			old := m.find(u.ID)
+			old := known[u.ID]
 			if old == nil {
 				if old, err = s.lockUser(ctx, tx, poolID, u.ID); err != nil {
 					return err
@@ -132,14 +133,16 @@ func (s *Store) updateUser(ctx context.Context, poolID, id string, before step, 
 // locked are the matches, none of whom changes until the transaction ends.
 type locked struct{ userpool.Matches }
 
-// find returns the match of that id, nil if there is none.
-func (m locked) find(id string) *userpool.User {
+// asStored returns the matches by their ids, apart from what is handed to resolve,
+// which may write to it: the index is moved by the difference.
+func (m locked) asStored() map[string]*userpool.User {
+	known := map[string]*userpool.User{}
 	for _, u := range m.all() {
-		if u.ID == id {
-			return u
-		}
+		stored := *u
+		stored.Identities = slices.Clone(u.Identities)
+		known[u.ID] = &stored
 	}
-	return nil
+	return known
 }
 
 func (m locked) all() (list []*userpool.User) {

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"FindUsers", testFindUsers},
 		{"FindUsersStaysInPool", testFindUsersStaysInPool},
 		{"PutUserMovesIndexes", testPutUserMovesIndexes},
+		{"PutUserInPlace", testPutUserInPlace},
 		{"PutUserErrors", testPutUserErrors},
 		{"PutUserRace", testPutUserRace},
 		{"UpdateUser", testUpdateUser},

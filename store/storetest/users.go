@@ -142,6 +142,47 @@ func testPutUserMovesIndexes(t *testing.T, s store.Store) {
 	}
 }
 
+// An identity that resolve writes over, in whatever it was handed, is found no
+// more; nor is what it wrote, if it stores somebody else.
+func testPutUserInPlace(t *testing.T, s store.Store) {
+	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
+	check(t, s.CreateUser(ctx, User("p", "a")))
+	b := User("p", "b")
+	b.Phone = "+8613800138001"
+	check(t, s.CreateUser(ctx, b))
+	a := User("p", "a")
+	keys := userpool.Keys{UnionID: a.UnionID, Identity: a.Identities[1], Phone: a.Phone, Username: a.Username, Email: a.Email, UserID: a.ID}
+	was := a.Identities[0]
+	for i, of := range []func(userpool.Matches) *userpool.User{
+		func(m userpool.Matches) *userpool.User { return m.ByUnionID },
+		func(m userpool.Matches) *userpool.User { return m.ByIdentity },
+		func(m userpool.Matches) *userpool.User { return m.ByUsername },
+		func(m userpool.Matches) *userpool.User { return m.ByEmail },
+		func(m userpool.Matches) *userpool.User { return m.ByID },
+		func(m userpool.Matches) *userpool.User { return &m.ByPhone[0] },
+	} {
+		is := userpool.Identity{AppID: "wx1", OpenID: fmt.Sprint("o1-new", i)}
+		check(t, second(s.PutUser(ctx, "p", keys, silently(func(m userpool.Matches) (userpool.User, error) {
+			u := of(m)
+			u.Identities[0] = is
+			return *u, nil
+		}))))
+		for id, want := range map[userpool.Identity]string{was: "- -", is: "- a"} {
+			if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", userpool.Keys{Identity: id}))); got != want {
+				t.Errorf("way %d: %s finds %q, want %q", i, id.OpenID, got, want)
+			}
+		}
+		was = is
+	}
+	check(t, second(s.PutUser(ctx, "p", keys, silently(func(m userpool.Matches) (userpool.User, error) {
+		m.ByUnionID.Identities[0].OpenID, m.ByUnionID.Username = "lost", "lost"
+		return b, nil
+	}))))
+	if got := ids(must[userpool.Matches](t)(s.FindUsers(ctx, "p", userpool.Keys{Identity: was, Username: a.Username}))); got != "- a named a" {
+		t.Errorf("the keys of one who was not stored find %q", got)
+	}
+}
+
 func testPutUserErrors(t *testing.T, s store.Store) {
 	check(t, s.CreatePool(ctx, Pool("p"), audit.Event{}))
 	check(t, s.CreateUser(ctx, User("p", "a")))
