@@ -2,6 +2,8 @@ package bridge_test
 
 import (
 	"fmt"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +38,34 @@ func TestRepeat(t *testing.T) {
 				t.Errorf("loginsCount %d after three logins and three repeats, want 3", got)
 			}
 		})
+	}
+}
+
+// A caller whose address is local to a link gets the same bytes again, too: where
+// the answer is made of what was kept, there is no zone.
+func TestRepeatOnLink(t *testing.T) {
+	t.Parallel()
+	b := bridgetest.New(t)
+	p := b.NewPool()
+	body := object(member("ticket", b.Ticket(p, "alice")), member("secret", p.Secret))
+	ask := func() string {
+		r := httptest.NewRequest("POST", redeemPath(p), strings.NewReader(body))
+		r.RemoteAddr = "[fe80::1%eth0]:49152"
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Idempotency-Key", "9f2c")
+		w := httptest.NewRecorder()
+		b.Server.Public().ServeHTTP(w, r)
+		if w.Code != 200 {
+			t.Fatalf("got %d %s, want 200", w.Code, w.Body)
+		}
+		return w.Body.String()
+	}
+	first := ask()
+	if !strings.Contains(first, `"lastIP":"fe80::1"`) {
+		t.Errorf("got %s, want the address without its zone", first)
+	}
+	if again := ask(); again != first {
+		t.Errorf("got\n%s\nwant the first answer\n%s", again, first)
 	}
 }
 

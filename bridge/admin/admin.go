@@ -83,11 +83,11 @@ func New(c Config) *API {
 func (a *API) Authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		now := a.now()
-		from, _ := netip.ParseAddr(c.RealIP())
+		from := wire.Addr(c)
 		scheme, shown, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
 		sum := sha256.Sum256([]byte(strings.TrimSpace(shown)))
 		if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1 {
-			ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.Operator, Addr: from.Unmap()})
+			ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.Operator, Addr: from})
 			c.SetRequest(c.Request().WithContext(ctx))
 			return next(c)
 		}

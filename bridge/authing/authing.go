@@ -63,18 +63,9 @@ func New(c Config) *API {
 	}
 }
 
-// caller returns the address of who calls.
-func caller(c echo.Context) netip.Addr {
-	a, err := netip.ParseAddr(c.RealIP())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a.Unmap()
-}
-
 // acting returns the request's context, in which the caller acts in that role.
 func acting(c echo.Context, role audit.Role) context.Context {
-	return audit.With(c.Request().Context(), audit.Actor{Role: role, Addr: caller(c)})
+	return audit.With(c.Request().Context(), audit.Actor{Role: role, Addr: wire.Addr(c)})
 }
 
 // named returns the pool that the request names by x-authing-userpool-id or, as

@@ -114,7 +114,7 @@ func readProfile(raw string) (p userpool.Profile, err error) {
 func (a *API) login(c echo.Context, pool userpool.Pool, l userpool.Login) error {
 	l.Method = registerSource
 	ctx := acting(c, audit.User)
-	u, err := a.pools.Enter(ctx, pool, l, caller(c))
+	u, err := a.pools.Enter(ctx, pool, l, wire.Addr(c))
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"app2wxapp/bridge/wire"
 	"app2wxapp/upload"
 	"app2wxapp/userpool"
 )
@@ -21,7 +22,7 @@ const maxParts = 8
 // of multipart/form-data. The SDK says neither who sends it nor for which pool;
 // so an address has few a minute, and what no user's photo becomes is swept.
 func (a *API) Upload(c echo.Context) error {
-	now, addr := a.now(), userpool.AddrKey(caller(c))
+	now, addr := a.now(), userpool.AddrKey(wire.Addr(c))
 	if err := a.sent.Check(addr, now); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 
 // accessToken exchanges the pool secret for a management token.
 func (a *API) accessToken(ctx context.Context, c echo.Context, args map[string]any) (object, error) {
-	now, addr := a.now(), userpool.AddrKey(caller(c))
+	now, addr := a.now(), userpool.AddrKey(wire.Addr(c))
 	if err := a.failures.Check(addr, now); err != nil {
 		return nil, err
 	}

@@ -13,13 +13,15 @@ import (
 // exists, for the log.
 const KeyPool = "pool"
 
-// Addr returns the caller's address, the zero Addr if there is none.
+// Addr returns the caller's address, the zero Addr if there is none. Of one that is
+// local to a link it has no zone: records keep none, and a repeat's answer is made
+// of them.
 func Addr(c echo.Context) netip.Addr {
 	a, err := netip.ParseAddr(c.RealIP())
 	if err != nil {
 		return netip.Addr{}
 	}
-	return a.Unmap()
+	return a.Unmap().WithZone("")
 }
 
 // IdempotencyKey returns the request's Idempotency-Key, "" if none was sent.
