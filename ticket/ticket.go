@@ -112,7 +112,7 @@ func (r Redemption) Replayed(before Redeemed) audit.Event {
 // Redeemed is what a redemption gave.
 type Redeemed struct {
 	Ticket   Ticket
-	User     userpool.User // this login counted
+	User     userpool.User // this login counted, as the last whatever other clocks say
 	At       time.Time     // of the first success; the token's iat
 	Repeated bool          // the answer of an earlier success with the same Idempotency-Key
 	// JTI and TokenExpiresAt name the token of the first success.

@@ -238,8 +238,10 @@ func (u User) OpenID(appID string) string {
 // of the user, so that a login does not rewrite the profile.
 type Logins struct {
 	Count uint64
-	Last  time.Time
-	Addr  netip.Addr
+	// Last is the latest, and Addr its address: replicas' clocks differ, and one
+	// that is behind takes neither back.
+	Last time.Time
+	Addr netip.Addr
 }
 
 // Keys are the ways to find a user. An empty one finds nobody.

@@ -192,6 +192,7 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		}
 		a.count(attempt.Now, attempt.Addr)
 		a.of(&u)
+		u.Logins.Last, u.Logins.Addr = attempt.Now, attempt.Addr
 		r.redeemedAt, r.addr, r.jti, r.tokenEnd = attempt.Now, attempt.Addr, attempt.JTI, attempt.TokenExpiresAt
 		if attempt.Idempotency != ([32]byte{}) {
 			r.idem, r.answer = string(attempt.Idempotency[:]), encodeAnswer(u)

@@ -141,7 +141,8 @@ WITH found AS MATERIALIZED (
     ORDER BY t.user_id, t.pool_id
 ), counted AS (
     UPDATE access a
-    SET logins = a.logins + 1, last_login = ($8::timestamptz[])[f.n], last_addr = ($9::bytea[])[f.n],
+    SET logins = a.logins + 1, last_login = greatest(a.last_login, ($8::timestamptz[])[f.n]),
+        last_addr = CASE WHEN a.last_login > ($8::timestamptz[])[f.n] THEN a.last_addr ELSE ($9::bytea[])[f.n] END,
         live_no = array_replace(a.live_no, f.no, 0), user_place = f.user_place
     FROM found f
     WHERE a.pool_id = f.pool_id AND a.user_id = f.user_id %[3]s AND f.no = ANY (a.live_no)

@@ -69,6 +69,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"RedeemedMakesRoom", testRedeemedMakesRoom},
 		{"SignOutVoids", testSignOutVoids},
 		{"LoginsOutliveTickets", testLoginsOutliveTickets},
+		{"LoginsKeepLatest", testLoginsKeepLatest},
 		{"Sweep", testSweep},
 		{"Events", testEvents},
 		{"EventsOrder", testEventsOrder},

@@ -350,6 +350,40 @@ func testLoginsOutliveTickets(t *testing.T, s store.Store) {
 	login(T0.Add(3*time.Hour), 5, 4)
 }
 
+// The latest login is the last one, with its address, though one of an earlier time
+// comes after it. Its own answer, and a repeat of that, says its own time.
+func testLoginsKeepLatest(t *testing.T, s store.Store) {
+	seeded(t, s)
+	addr := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, byte(n)}) }
+	want := func(when string, l userpool.Logins) {
+		t.Helper()
+		same(t, when, must[userpool.User](t)(s.User(ctx, "p", "u")).Logins, l)
+	}
+	var latest userpool.Logins
+	var live []ticket.Ticket
+	for i := range 4 {
+		live = append(live, issue(t, s, T0, i))
+	}
+	for i, row := range []struct {
+		ticket int // not in the order of issue
+		after  time.Duration
+	}{{1, 2 * time.Second}, {0, time.Second}, {3, 3 * time.Second}, {2, 2 * time.Second}} {
+		r := attempt(live[row.ticket], T0.Add(row.after), fmt.Sprint("j", i))
+		r.Addr, r.Idempotency = addr(i), [32]byte{byte(i + 1)}
+		done := must[ticket.Redeemed](t)(s.RedeemTicket(ctx, r))
+		same(t, "its own answer", done.User.Logins, userpool.Logins{Count: uint64(i + 1), Last: r.Now, Addr: r.Addr})
+		if !r.Now.Before(latest.Last) {
+			latest = userpool.Logins{Last: r.Now, Addr: r.Addr}
+		}
+		latest.Count = uint64(i + 1)
+		want("after a login", latest)
+		done.Repeated = true
+		same(t, "repeat", must[ticket.Redeemed](t)(s.RedeemTicket(ctx, r)), done)
+	}
+	must[int](t)(s.SweepTickets(ctx, T0.Add(2*time.Minute+ticket.RetainFor), 100))
+	want("after a sweep", latest)
+}
+
 func testSweep(t *testing.T, s store.Store) {
 	seeded(t, s)
 	short := issue(t, s, T0, 1)
