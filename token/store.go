@@ -26,8 +26,9 @@ type Store interface {
 	// TokenRevoked tells whether the token that ends at expiresAt is on the
 	// deny-list. Entries may be swept once their token has expired.
 	TokenRevoked(ctx context.Context, jti string, expiresAt time.Time) (bool, error)
-	// RevokeToken puts the token that ends at expiresAt, a whole second, on the
-	// deny-list. One that is there stays there.
+	// RevokeToken puts the token that ends at expiresAt on the deny-list. One that
+	// is there stays there. Tokens end at whole seconds: of all that come here, and
+	// to TokenRevoked, fractions are dropped.
 	RevokeToken(ctx context.Context, jti string, expiresAt time.Time) error
 
 	// CreateSession stores the session. If there is one with this ID it changes

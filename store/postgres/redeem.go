@@ -411,7 +411,7 @@ WITH marked AS (
     WHERE key = $1 AND redeemed_at IS NOT NULL AND NOT revoked
     RETURNING token_ends_at, jti
 ), denied AS (
-    INSERT INTO revoked (expires_at, jti) SELECT token_ends_at, jti FROM marked ON CONFLICT DO NOTHING
+    INSERT INTO revoked (expires_at, jti) SELECT date_trunc('second', token_ends_at), jti FROM marked ON CONFLICT DO NOTHING
     RETURNING 1
 )
 SELECT 1 FROM marked`

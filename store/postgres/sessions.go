@@ -82,7 +82,8 @@ FOR UPDATE OF a, s`
 
 	endSession = `UPDATE sessions SET ended = true WHERE id = $1`
 
-	denyToken = `INSERT INTO revoked (expires_at, jti) VALUES ($1, $2) ON CONFLICT DO NOTHING`
+	// The deny-list knows whole seconds, as tokens do.
+	denyToken = `INSERT INTO revoked (expires_at, jti) VALUES (date_trunc('second', $1::timestamptz), $2) ON CONFLICT DO NOTHING`
 )
 
 // RotateSession implements token.Store.

@@ -71,7 +71,7 @@ func (s *Store) AddFirstSigningKey(ctx context.Context, k token.Key) (there toke
 
 // TokenRevoked implements token.Store.
 func (s *Store) TokenRevoked(ctx context.Context, jti string, expiresAt time.Time) (bool, error) {
-	there, err := read(ctx, s, "read deny-list", `SELECT 1 FROM revoked WHERE expires_at = $1 AND jti = $2`, []any{expiresAt, jti}, exists)
+	there, err := read(ctx, s, "read deny-list", `SELECT 1 FROM revoked WHERE expires_at = date_trunc('second', $1::timestamptz) AND jti = $2`, []any{expiresAt, jti}, exists)
 	return len(there) > 0, err
 }
 

@@ -351,10 +351,50 @@ func testRevokeToken(t *testing.T, s store.Store) {
 			t.Error("the token is not on the deny-list")
 		}
 	}
+	if !must[bool](t)(s.TokenRevoked(ctx, "j", end.Add(time.Second-time.Millisecond))) {
+		t.Error("the token is not on the deny-list under its end before it was rounded")
+	}
 	if must[bool](t)(s.TokenRevoked(ctx, "k", end)) || must[bool](t)(s.TokenRevoked(ctx, "j", end.Add(time.Second))) {
 		t.Error("another token is on the deny-list")
 	}
 	if n := must[int](t)(s.SweepTickets(ctx, end, 100)); n != 1 {
 		t.Errorf("sweep at the token's end: %d, want 1", n)
+	}
+}
+
+// Whatever puts a token on the deny-list, a fraction of its end is no matter.
+func testRevokeTokenSeconds(t *testing.T, s store.Store) {
+	seeded(t, s)
+	end := T0.Truncate(time.Second).Add(time.Hour)
+	fraction := end.Add(412 * time.Millisecond)
+	check(t, s.RevokeToken(ctx, "by hand", fraction))
+
+	session := Session("s")
+	session.TokenEnd = fraction
+	check(t, s.CreateSession(ctx, session))
+	r := rotation("s", 0)
+	r.RevokePrevious = true
+	check(t, second(s.RotateSession(ctx, r)))
+
+	tk := issue(t, s, T0, 1)
+	redemption := attempt(tk, T0, "by a replay")
+	redemption.TokenExpiresAt = fraction
+	check(t, second(s.RedeemTicket(ctx, redemption)))
+	wantErr(t, "replay", second(s.RedeemTicket(ctx, redemption)), ticket.ErrRedeemed)
+
+	for _, jti := range []string{"by hand", "s", "by a replay"} {
+		for _, at := range []time.Time{end, fraction} {
+			if !must[bool](t)(s.TokenRevoked(ctx, jti, at)) {
+				t.Errorf("%s: not on the deny-list, asked for %v", jti, at)
+			}
+		}
+	}
+	// They are swept in the second of their end, and the session that the ticket
+	// was not to begin at its own.
+	if n := must[int](t)(s.SweepTickets(ctx, end.Add(-time.Millisecond), 100)); n != 1 {
+		t.Errorf("sweep before the end: %d, want the ticket", n)
+	}
+	if n := must[int](t)(s.SweepTickets(ctx, end, 100)); n != 3 {
+		t.Errorf("sweep at the end: %d, want 3", n)
 	}
 }

@@ -95,6 +95,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"SessionsEnd", testSessionsEnd},
 		{"SessionsSweep", testSessionsSweep},
 		{"RevokeToken", testRevokeToken},
+		{"RevokeTokenSeconds", testRevokeTokenSeconds},
 		{"Unfinished", testUnfinished},
 		{"UnfinishedRefusals", testUnfinishedRefusals},
 		{"UnfinishedFails", testUnfinishedFails},
