@@ -178,17 +178,32 @@ func TestInvalidReplayRevokesNothing(t *testing.T) {
 	p, other := b.NewPool(), b.NewPool()
 	ticket := b.Ticket(p, "alice", proofKey())
 	u := redeem(b, p, ticket, member("code_verifier", verifier))
-	for name, r := range map[string]bridgetest.Response{
-		"no secret":      b.Post(redeemPath(p), object(member("ticket", ticket), member("code_verifier", verifier))),
-		"wrong secret":   b.Redeem(bridgetest.Pool{ID: p.ID, Secret: "x"}, ticket, member("code_verifier", verifier)),
-		"another pool":   b.Redeem(other, ticket, member("code_verifier", verifier)),
-		"no verifier":    b.Redeem(p, ticket),
-		"wrong verifier": b.Redeem(p, ticket, member("code_verifier", fmt.Sprintf("%043d", 0))),
+	for _, row := range []struct {
+		name   string
+		replay func(b *bridgetest.Bridge) bridgetest.Response
+		status int
+		code   int
+		slug   string
+	}{
+		{"no secret", func(b *bridgetest.Bridge) bridgetest.Response {
+			return b.Post(redeemPath(p), object(member("ticket", ticket), member("code_verifier", verifier)))
+		}, 401, 4010, "secret_required"},
+		{"wrong secret", func(b *bridgetest.Bridge) bridgetest.Response {
+			return b.Redeem(bridgetest.Pool{ID: p.ID, Secret: "x"}, ticket, member("code_verifier", verifier))
+		}, 401, 4011, "invalid_secret"},
+		{"another pool", func(b *bridgetest.Bridge) bridgetest.Response {
+			return b.Redeem(other, ticket, member("code_verifier", verifier))
+		}, 400, 4001, "invalid_ticket"},
+		{"no verifier", func(b *bridgetest.Bridge) bridgetest.Response { return b.Redeem(p, ticket) }, 400, 4001, "invalid_ticket"},
+		{"wrong verifier", func(b *bridgetest.Bridge) bridgetest.Response {
+			return b.Redeem(p, ticket, member("code_verifier", fmt.Sprintf("%043d", 0)))
+		}, 400, 4001, "invalid_ticket"},
 	} {
-		if r.Status == 200 {
-			t.Errorf("%s: redeemed again: %s", name, r.Body)
-		}
-		wantToken(t, b, u.Token, 200)
+		t.Run(row.name, func(t *testing.T) {
+			b := b.In(t)
+			row.replay(b).WantError(row.status, row.code, row.slug)
+			wantToken(t, b, u.Token, 200)
+		})
 	}
 	wantInvalid(b.Redeem(p, ticket, member("code_verifier", verifier)))
 	wantToken(t, b, u.Token, 2207)

@@ -11,6 +11,7 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/store"
+	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
 
@@ -202,13 +203,13 @@ func testEventsOfReplay(t *testing.T, s store.Store) {
 	replay := attempt(tk, T0.Add(2*time.Second), "j2")
 	keep := replay
 	keep.RevokeOnReplay = false
-	s.RedeemTicket(ctx, keep)
+	wantErr(t, "replay that revokes nothing", second(s.RedeemTicket(ctx, keep)), ticket.ErrRedeemed)
 	invalid := replay
 	invalid.Challenge = "wrong"
-	s.RedeemTicket(ctx, invalid)
+	wantErr(t, "invalid replay", second(s.RedeemTicket(ctx, invalid)), ticket.ErrVerifier)
 	wantTold(t, "redemption, repeat, replay that revokes nothing, invalid replay", s, "")
 
-	together(8, func(int) { s.RedeemTicket(ctx, replay) })
+	together(8, func(int) { wantErr(t, "replay", second(s.RedeemTicket(ctx, replay)), ticket.ErrRedeemed) })
 	got := list(t, s, audit.Query{})
 	if len(got) != 1 {
 		t.Fatalf("after 8 replays: %q, want one event", told(got))

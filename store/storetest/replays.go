@@ -133,7 +133,9 @@ func testIdempotentRace(t *testing.T, s store.Store) {
 	}
 	// A first success without a key cannot be repeated with one.
 	tk = issue(t, s, T0, 2)
-	check(t, second(s.RedeemTicket(ctx, attempt(tk, T0, "k"))))
-	_, err := s.RedeemTicket(ctx, attempt(tk, T0, "k"))
-	wantErr(t, "repeat without any key", err, ticket.ErrRedeemed)
+	r := attempt(tk, T0, "k")
+	check(t, second(s.RedeemTicket(ctx, r)))
+	wantErr(t, "repeat without any key", second(s.RedeemTicket(ctx, r)), ticket.ErrRedeemed)
+	r.Idempotency = [32]byte{7}
+	wantErr(t, "repeat with a key", second(s.RedeemTicket(ctx, r)), ticket.ErrRedeemed)
 }

@@ -15,6 +15,7 @@ import (
 	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/ticket"
+	"app2wxapp/token"
 	"app2wxapp/userpool"
 )
 
@@ -133,10 +134,20 @@ func check(t *testing.T, err error) {
 	}
 }
 
+// finer are errors that wrap another one of the contract, and say more than it.
+var finer = []error{token.ErrSessionExpired, token.ErrReused, userpool.ErrStateUsed}
+
+// wantErr fails the test unless the error is that one, and no finer one.
 func wantErr(t *testing.T, what string, got, want error) {
 	t.Helper()
 	if !errors.Is(got, want) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
+		return
+	}
+	for _, e := range finer {
+		if errors.Is(got, e) && !errors.Is(want, e) {
+			t.Errorf("%s: got %v, want %v itself", what, got, want)
+		}
 	}
 }
 
