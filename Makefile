@@ -1,6 +1,6 @@
 # make run     start the server with config.yaml
-# make test    everything that must hold: lint, all tests with the race detector, those through
-#              HTTP on either store, each fuzz target for TESTFUZZ (default 5s; CI: 1m)
+# make test    everything that must hold: lint, all tests with the race detector, those of rules
+#              and through HTTP on either store, each fuzz target for TESTFUZZ (default 5s; CI: 1m)
 # make lint    format, vet, staticcheck, gosec, module hygiene, import walls; known vulnerabilities where there is a database
 # make build   the static release binary, dist/app2wxapp
 # make gosec   the security lint alone
@@ -36,7 +36,7 @@ build:
 
 test: tools lint
 	go test -race -shuffle=on -timeout 20m ./...
-	APP2WXAPP_TEST_STORE=postgres go test -race -shuffle=on -timeout 20m -skip '$(ONESTORE)' . ./bridge/... ./wechat/sandbox/demo
+	APP2WXAPP_TEST_STORE=postgres go test -race -shuffle=on -timeout 20m -skip '$(ONESTORE)' . ./bridge/... ./ticket ./userpool ./wechat/sandbox/demo
 	cd deploy/check && go vet ./... && go test -count=1 ./... # the manifests lie outside, where the cache does not look
 	cd bridge/casdoor/sdk && go vet ./... && go test -race -timeout 5m ./... && APP2WXAPP_TEST_STORE=postgres go test -race -timeout 5m ./...
 	$(MAKE) --no-print-directory fuzz FUZZTIME=$(TESTFUZZ)

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"app2wxapp/bridge/bridgetest"
 	"app2wxapp/store/postgres/pgtest"
+	"app2wxapp/store/storetest/place"
 	"app2wxapp/wechat/sandbox"
 )
 
@@ -51,17 +51,17 @@ type program struct {
 }
 
 // newProgram prepares the server's folder, its WeChat and its store: the kind
-// that bridgetest.StoreEnv names, which is how make test runs these tests on
+// that place.Env names, which is how make test runs these tests on
 // either.
 func newProgram(t *testing.T) *program {
 	t.Helper()
 	p := newProgramOnFile(t)
-	switch kind := os.Getenv(bridgetest.StoreEnv); kind {
+	switch kind := os.Getenv(place.Env); kind {
 	case "", "bolt":
 	case "postgres":
 		p.env = append(p.env, "APP2WXAPP_STORE_URL="+pgtest.New(t), "APP2WXAPP_ENCRYPTION_KEY="+plantedKey)
 	default:
-		t.Fatalf("%s=%s: there are bolt and postgres", bridgetest.StoreEnv, kind)
+		t.Fatalf("%s=%s: there are bolt and postgres", place.Env, kind)
 	}
 	return p
 }

@@ -22,6 +22,7 @@ import (
 	"app2wxapp/audit"
 	"app2wxapp/store"
 	"app2wxapp/store/move"
+	"app2wxapp/store/storetest/place"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 	"app2wxapp/wechat"
@@ -41,7 +42,9 @@ var (
 	other = netip.MustParseAddr("198.51.100.9")
 )
 
-// rig is tickets and pools on a bolt store, with a simulated WeChat and a clock
+func TestMain(m *testing.M) { os.Exit(place.Main(m)) }
+
+// rig is tickets and pools on either store, with a simulated WeChat and a clock
 // to turn.
 type rig struct {
 	t       testing.TB
@@ -52,7 +55,7 @@ type rig struct {
 	client  *wechat.Client
 	reg     *prometheus.Registry
 	log     *logs
-	path    string
+	lies    place.Place  // of the store
 	audit   *audit.Tally // of the service that runs now
 	time    time.Time
 	wrap    func(ticket.Store) ticket.Store // nil for none
@@ -60,7 +63,12 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &logs{}, path: filepath.Join(t.TempDir(), "store.db"), time: t0}
+	return newRigIn(t, place.New(t))
+}
+
+func newRigIn(t testing.TB, lies place.Place) *rig {
+	t.Helper()
+	r := &rig{t: t, log: &logs{}, lies: lies, time: t0}
 	r.weixin = sandbox.New(sandbox.Config{Now: r.now})
 	r.weixin.AddApp(sandbox.App{ID: appID, Secret: appSecret, Platform: "platform"})
 	server := httptest.NewServer(r.weixin)
@@ -82,8 +90,12 @@ func (r *rig) open() {
 	r.t.Helper()
 	log := slog.New(slog.NewJSONHandler(r.log, nil))
 	r.reg = prometheus.NewRegistry()
+	c := store.Config{URL: r.lies.URL, Key: place.Key, Log: log, Reg: r.reg, Now: r.now}
+	if store.Remote(c.URL) {
+		c.Now = nil // the tests' clock is not the server's
+	}
 	var err error
-	if r.store, err = store.Open(store.Config{URL: "bolt:" + r.path, Key: [32]byte{7}, Log: log, Reg: r.reg, Now: r.now}); err != nil {
+	if r.store, err = store.Open(c); err != nil {
 		r.t.Fatal(err)
 	}
 	r.pools = userpool.New(userpool.Config{
@@ -106,15 +118,15 @@ func (r *rig) reopen() {
 	r.open()
 }
 
-// backup copies the store into a file, as the program does. There is one.
+// backup copies the store into a file, as the program does.
 func (r *rig) backup() string {
 	r.t.Helper()
-	f, err := store.Backup(ctx, r.store, [32]byte{7}, r.now())
+	f, err := store.Backup(ctx, r.store, place.Key, r.now())
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer f.Close()
-	path := filepath.Join(filepath.Dir(r.path), "backup")
+	path := filepath.Join(r.t.TempDir(), "backup")
 	b, err := io.ReadAll(f)
 	if err := errors.Join(err, os.WriteFile(path, b, 0o600)); err != nil {
 		r.t.Fatal(err)
@@ -128,10 +140,8 @@ func (r *rig) restore(backup string) {
 	if err := r.store.Close(); err != nil {
 		r.t.Fatal(err)
 	}
-	if err := os.Remove(r.path); err != nil {
-		r.t.Fatal(err)
-	}
-	_, err := store.Restore(ctx, backup, store.Config{URL: "bolt:" + r.path, Key: [32]byte{7}, Now: r.now}, func(move.Progress) {})
+	r.lies = place.New(r.t)
+	_, err := store.Restore(ctx, backup, store.Config{URL: r.lies.URL, Key: place.Key, Now: r.now}, func(move.Progress) {})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
+	"app2wxapp/store/storetest/place"
 	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
@@ -35,7 +35,8 @@ func TestLifeToTheMillisecond(t *testing.T) {
 }
 
 // Whatever the clock does, while the server runs or while it is away, a
-// redeemed ticket stays redeemed and one that was seen to expire stays over.
+// redeemed ticket stays redeemed and one that was seen to expire stays over. On
+// PostgreSQL that is about the server's clock.
 func TestClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{
 		-24 * time.Hour, -time.Hour, -10 * time.Second, -2 * time.Second, -500 * time.Millisecond,
@@ -43,7 +44,7 @@ func TestClockJumps(t *testing.T) {
 		time.Unix(1, 0).Sub(t0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC).Sub(t0),
 	} {
 		for _, away := range []bool{false, true} {
-			r := newRig(t)
+			r := newRigIn(t, place.NewFile(t))
 			p, secret := r.pool()
 			good := func(i ticket.Issued) ticket.Attempt {
 				return ticket.Attempt{Ticket: i.Ticket, Secret: secret, Addr: addr}
@@ -85,7 +86,7 @@ func TestClockJumps(t *testing.T) {
 // later, and a sweep every ten seconds: no ticket is good twice or after its
 // end, and the store is at evening as large as it was in the morning.
 func TestDay(t *testing.T) {
-	r := newRig(t)
+	r := newRigIn(t, place.NewFile(t))
 	p, secret := r.pool(func(s *userpool.Settings) { s.TicketTTL, s.KeepOnReplay = 30*time.Second, true })
 	type note struct {
 		ticket.Issued
@@ -121,10 +122,10 @@ func TestDay(t *testing.T) {
 			out = out[1:]
 		}
 		if step == 6*360 {
-			morning = pagesUsed(t, r.path)
+			morning = pagesUsed(t, r.lies.Content(t))
 		}
 	}
-	evening := pagesUsed(t, r.path)
+	evening := pagesUsed(t, r.lies.Content(t))
 	t.Logf("%d issued, %d redeemed, %d swept; %d pages after six hours, %d after a day", issued, redeemed, swept, morning, evening)
 	if evening > morning+morning/10 {
 		t.Errorf("the store has grown from %d to %d pages", morning, evening)
@@ -138,17 +139,8 @@ func TestDay(t *testing.T) {
 // pagesUsed returns the store's high-water mark, which stands in the newer of
 // bbolt's two meta pages. The file's length would not tell: it goes in steps of
 // 16 MiB.
-func pagesUsed(t *testing.T, path string) uint64 {
+func pagesUsed(t *testing.T, b []byte) uint64 {
 	t.Helper()
-	b := make([]byte, 2*4096)
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.ReadAt(b, 0); err != nil {
-		t.Fatal(err)
-	}
 	first, second := binary.NativeEndian.Uint64(b[56:]), binary.NativeEndian.Uint64(b[4096+56:])
 	if binary.NativeEndian.Uint32(b[16+8:]) != 4096 || first == 0 || second == 0 {
 		t.Skip("not pages of 4 KiB")

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
-	"path/filepath"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"app2wxapp/store"
+	"app2wxapp/store/storetest/place"
 	"app2wxapp/userpool"
 	"app2wxapp/wechat"
 	"app2wxapp/wechat/sandbox"
@@ -35,7 +36,9 @@ var (
 	t0  = time.Date(2026, 11, 20, 8, 30, 0, 412e6, time.UTC)
 )
 
-// rig is a Service on a bolt store, with a simulated WeChat and a clock to turn.
+func TestMain(m *testing.M) { os.Exit(place.Main(m)) }
+
+// rig is a Service on either store, with a simulated WeChat and a clock to turn.
 type rig struct {
 	*userpool.Service
 	t      *testing.T
@@ -43,7 +46,7 @@ type rig struct {
 	client *wechat.Client
 	weixin *sandbox.Server
 	log    *logs
-	path   string
+	lies   place.Place // of the store
 
 	mu          sync.Mutex
 	time        time.Time
@@ -68,7 +71,7 @@ func (r *rig) turn(d time.Duration) {
 
 func newRig(t *testing.T, options ...func(*rig)) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &logs{}, path: filepath.Join(t.TempDir(), "data", "store.db"), post: &post{}, time: t0, timeout: 10 * time.Second, callTimeout: 10 * time.Second}
+	r := &rig{t: t, log: &logs{}, lies: place.New(t), post: &post{}, time: t0, timeout: 10 * time.Second, callTimeout: 10 * time.Second}
 	r.weixin = sandbox.New(sandbox.Config{Now: r.now})
 	r.weixin.AddApp(sandbox.App{ID: game, Secret: appSecret, Platform: platform})
 	r.weixin.AddApp(sandbox.App{ID: shop, Secret: appSecret, Platform: platform})
@@ -95,7 +98,7 @@ func (r *rig) open() {
 	r.t.Helper()
 	log := slog.New(slog.NewJSONHandler(r.log, nil))
 	r.reg = prometheus.NewRegistry()
-	st, err := store.Open(store.Config{URL: "bolt:" + r.path, Key: [32]byte{7}, Log: log, Reg: r.reg})
+	st, err := store.Open(store.Config{URL: r.lies.URL, Key: place.Key, Log: log, Reg: r.reg})
 	if err != nil {
 		r.t.Fatal(err)
 	}

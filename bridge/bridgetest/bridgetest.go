@@ -1,6 +1,6 @@
 // Package bridgetest runs a whole bridge for tests: real HTTP on loopback, a
 // store of its own, a simulated WeChat, and a clock to turn. What kind of store
-// that is says the environment (StoreEnv), so that the same tests run on each.
+// that is says the environment (place.Env), so that the same tests run on each.
 package bridgetest
 
 import (
@@ -27,6 +27,7 @@ import (
 	"app2wxapp/sender"
 	"app2wxapp/store"
 	"app2wxapp/store/move"
+	"app2wxapp/store/storetest/place"
 	"app2wxapp/userpool"
 	"app2wxapp/wechat"
 	"app2wxapp/wechat/sandbox"
@@ -54,7 +55,7 @@ type Bridge struct {
 	Server        *bridge.Server
 
 	t             testing.TB
-	lies          place // of the store
+	lies          place.Place // of the store
 	weixin        string
 	options       []Option
 	public, admin *handler
@@ -78,10 +79,14 @@ func WithStore(wrap func(bridge.Store) bridge.Store) Option {
 	return func(c *bridge.Config) { c.Store = wrap(c.Store) }
 }
 
+// Main runs a package's tests, tidies up after them and returns what to exit
+// with: func TestMain(m *testing.M) { os.Exit(bridgetest.Main(m)) }.
+func Main(m *testing.M) int { return place.Main(m) }
+
 // New starts a bridge that ends with the test.
 func New(t testing.TB, options ...Option) *Bridge {
 	t.Helper()
-	b := newBridge(t, newPlace(t), options)
+	b := newBridge(t, place.New(t), options)
 	b.serve()
 	return b
 }
@@ -90,7 +95,7 @@ func New(t testing.TB, options ...Option) *Bridge {
 // store is in PostgreSQL, whatever the environment says.
 func NewReplicas(t testing.TB, n int, options ...Option) []*Bridge {
 	t.Helper()
-	first := newBridge(t, newDatabase(t), options)
+	first := newBridge(t, place.NewDatabase(t), options)
 	first.serve()
 	all := []*Bridge{first}
 	for range n - 1 {
@@ -103,7 +108,7 @@ func NewReplicas(t testing.TB, n int, options ...Option) []*Bridge {
 }
 
 // newBridge returns a bridge that does not run yet, and its WeChat, which does.
-func newBridge(t testing.TB, lies place, options []Option) *Bridge {
+func newBridge(t testing.TB, lies place.Place, options []Option) *Bridge {
 	b := &Bridge{Clock: &Clock{now: T0}, Outbox: newOutbox(t), Log: &Log{}, t: t, lies: lies, options: options, public: &handler{}, admin: &handler{}}
 	b.WeChat = sandbox.New(sandbox.Config{Now: b.Clock.Now})
 	b.WeChat.AddApp(sandbox.App{ID: AppID, Secret: AppSecret, Platform: Platform})
@@ -136,7 +141,7 @@ func (b *Bridge) start() {
 	b.t.Helper()
 	log := slog.New(slog.NewJSONHandler(b.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	reg := prometheus.NewRegistry()
-	st, err := store.Open(store.Config{URL: b.lies.url, Key: storeKey, Log: log, Reg: reg})
+	st, err := store.Open(store.Config{URL: b.lies.URL, Key: place.Key, Log: log, Reg: reg})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -145,7 +150,7 @@ func (b *Bridge) start() {
 		WeChat:        wechat.New(wechat.Config{BaseURL: b.weixin, Timeout: 5 * time.Second, Now: b.Clock.Now, Observe: wechat.Metrics(reg)}),
 		Senders:       sender.New(sender.Config{Now: b.Clock.Now, Observe: sender.Metrics(reg)}),
 		WeChatTimeout: 5 * time.Second, Now: b.Clock.Now, Log: log, Reg: reg, PublicURL: b.URL, AdminToken: AdminToken, Version: "test",
-		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, st, storeKey, b.Clock.Now()) },
+		Backup: func(ctx context.Context) (*os.File, error) { return store.Backup(ctx, st, place.Key, b.Clock.Now()) },
 	}
 	for _, o := range b.options {
 		o(&c)
@@ -160,7 +165,7 @@ func (b *Bridge) start() {
 // or the values in its tables.
 func (b *Bridge) Stored() string {
 	b.t.Helper()
-	return string(b.lies.content(b.t))
+	return string(b.lies.Content(b.t))
 }
 
 // Restart is a restart of the program: all that is not in the store is
@@ -184,8 +189,8 @@ func (b *Bridge) Restore(backup string) {
 	if err := os.WriteFile(file, []byte(backup), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-	b.lies = newPlace(b.t)
-	_, err := store.Restore(context.Background(), file, store.Config{URL: b.lies.url, Key: storeKey, Now: b.Clock.Now}, func(move.Progress) {})
+	b.lies = place.New(b.t)
+	_, err := store.Restore(context.Background(), file, store.Config{URL: b.lies.URL, Key: place.Key, Now: b.Clock.Now}, func(move.Progress) {})
 	if err != nil {
 		b.t.Fatal(err)
 	}
