@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"RedeemBlocked", testRedeemBlocked},
 		{"RedeemBoundary", testRedeemBoundary},
 		{"EndedByAnotherClock", testEndedByAnotherClock},
+		{"EndedAndVoided", testEndedAndVoided},
 		{"RedeemRace", testRedeemRace},
 		{"RedeemManyRaces", testRedeemManyRaces},
 		{"Replay", testReplay},

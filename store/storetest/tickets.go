@@ -185,6 +185,27 @@ func testEndedByAnotherClock(t *testing.T, s store.Store) {
 	wantErr(t, "the same, blocked", err, ticket.ErrExpired)
 }
 
+// That it has ended may be forgotten when younger ones were voided, but not that it
+// is over.
+func testEndedAndVoided(t *testing.T, s store.Store) {
+	seeded(t, s)
+	tk := issue(t, s, T0, 1)
+	for i := range ticket.MaxLive + 1 {
+		issue(t, s, tk.ExpiresAt.Add(time.Duration(i)*time.Millisecond), 2+i)
+	}
+	for _, blocked := range []bool{false, true} {
+		check(t, second(s.UpdateUser(ctx, "p", "u", silent(func(u *userpool.User) error { u.Blocked = blocked; return nil }))))
+		_, err := s.RedeemTicket(ctx, attempt(tk, tk.ExpiresAt.Add(-time.Millisecond), "j"))
+		over := errors.Is(err, ticket.ErrExpired) || errors.Is(err, ticket.ErrVoid) || blocked && errors.Is(err, userpool.ErrBlocked)
+		if !over {
+			t.Errorf("blocked %v: got %v, want ErrExpired or what younger ones get", blocked, err)
+		}
+	}
+	if n := must[userpool.User](t)(s.User(ctx, "p", "u")).Logins.Count; n != 0 {
+		t.Errorf("logins: %d, want 0", n)
+	}
+}
+
 func testRedeemRace(t *testing.T, s store.Store) {
 	seeded(t, s)
 	tk := issue(t, s, T0, 1)
