@@ -93,8 +93,8 @@ func profileEvent(old, u User) (e audit.Event, err error) {
 }
 
 var (
-	invalidUsername = Invalid("username", `must be 1 to 255 letters and digits, with single "-", "." or "_" between them`,
-		"必须为 1 到 255 个字母和数字，中间可用单个 - . _")
+	invalidUsername = Invalid("username", `must be 1 to 255 letters and digits, with single "-", "." or "_" between them, and no UUID`,
+		"必须为 1 到 255 个字母和数字，中间可用单个 - . _，且不能是 UUID")
 	invalidEmail = Invalid("email", "must be an e-mail address, such as user@example.com, in ASCII", "必须为邮箱地址（ASCII），例如 user@example.com")
 	invalidPhone = Invalid("phone", "must be in E.164, such as +8613800138000", "必须为 E.164 格式，例如 +8613800138000")
 )

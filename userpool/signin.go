@@ -94,7 +94,8 @@ func (s *Service) enter(ctx context.Context, in *signIn) (User, error) {
 	for {
 		u, err := s.admit(ctx, in)
 		switch {
-		case err == errNextName && in.nextName():
+		case (err == errNextName || in.named && errors.Is(err, ErrUserExists)) && in.nextName():
+			// The name may also be somebody's id, which only the store finds.
 		case err == errSecondFactor:
 			if err := s.clear(ctx, in); err != nil {
 				return User{}, err

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 )
 
 // maxUsername is Casdoor's limit, in bytes.
@@ -17,9 +19,10 @@ const reservedName = "wechat-"
 var chosenName = regexp.MustCompile(`^[a-zA-Z0-9]+([-._][a-zA-Z0-9]+)*$`)
 
 // ChosenUsername tells whether a user can choose s as their username: letters
-// and digits, with single "-", "." and "_" between them.
+// and digits, with single "-", "." and "_" between them, and no UUID: the id of
+// a user who is yet to come, who goes by it where they have no username.
 func ChosenUsername(s string) bool {
-	return len(s) <= maxUsername && chosenName.MatchString(s) && !strings.HasPrefix(s, reservedName)
+	return len(s) <= maxUsername && chosenName.MatchString(s) && !strings.HasPrefix(s, reservedName) && uuid.Validate(s) != nil
 }
 
 // validUsername tells whether s can be a username at all: one that comes from

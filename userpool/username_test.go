@@ -29,7 +29,10 @@ func TestUsernameAtSignIn(t *testing.T) {
 	r := newRig(t)
 	p := r.pool(game)
 	own := func(user string) string { return "wechat-" + sandbox.OpenID(game, user) }
-	r.signIn(p, "old", "")
+	old := r.signIn(p, "old", "")
+	if _, err := r.CreateUser(ctx, userpool.User{PoolID: p.ID, ID: "10001"}); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct{ user, wish, want string }{
 		{"a", "Lee", "Lee"},
 		{"b", "Lee", own("b")}, // taken: no error
@@ -43,8 +46,11 @@ func TestUsernameAtSignIn(t *testing.T) {
 		{"j", strings.Repeat("j", 256), own("j")},
 		{"k", own("victim"), own("k")}, // nobody takes another's place
 		{"victim", "", own("victim")},
-		{"old", "Oldest", "Oldest"}, // who had none gets one
-		{"a", "Other", "Lee"},       // and it stays
+		{"l", old.ID, own("l")},
+		{"m", "10001", own("m")},                 // the id of one who moved here
+		{"n", userpool.NewID(r.now()), own("n")}, // of one who may come
+		{"old", "Oldest", "Oldest"},              // who had none gets one
+		{"a", "Other", "Lee"},                    // and it stays
 	} {
 		u := r.named(p, row.user, row.wish, userpool.Profile{})
 		if u.Username != row.want || r.stored(u).Username != row.want {
@@ -158,6 +164,9 @@ func TestUpdateProfileRefuses(t *testing.T) {
 	u := r.signIn(p, "alice", "13800138000")
 	own := errors.New("own")
 	other := r.named(p, "bob", "Bob", userpool.Profile{})
+	if _, err := r.CreateUser(ctx, userpool.User{PoolID: p.ID, ID: "10001"}); err != nil {
+		t.Fatal(err)
+	}
 	bad := func(field string) func(error) bool {
 		return func(err error) bool {
 			i := (*userpool.InvalidError)(nil)
@@ -181,6 +190,9 @@ func TestUpdateProfileRefuses(t *testing.T) {
 		"email":         {u.ID, func(u *userpool.User) error { u.Attributes["email"] = "lee"; return nil }, bad("email")},
 		"unknown":       {u.ID, func(u *userpool.User) error { u.Attributes["isAdmin"] = "true"; return nil }, bad("attributes")},
 		"reserved name": {u.ID, func(u *userpool.User) error { u.Username = "wechat-x"; return nil }, bad("username")},
+		"id for a name": {u.ID, func(u *userpool.User) error { u.Username = other.ID; return nil }, bad("username")},
+		"upper case":    {u.ID, func(u *userpool.User) error { u.Username = strings.ToUpper(other.ID); return nil }, bad("username")},
+		"moved's id":    {u.ID, func(u *userpool.User) error { u.Username = "10001"; return nil }, is(userpool.ErrUserExists)},
 		"taken name":    {u.ID, func(u *userpool.User) error { u.Username = "Bob"; return nil }, is(userpool.ErrUserExists)},
 		"second name":   {other.ID, func(u *userpool.User) error { u.Username = "Rob"; return nil }, programs},
 		"block":         {u.ID, func(u *userpool.User) error { u.Blocked = true; return nil }, programs},

@@ -298,7 +298,9 @@ type Store interface {
 	FindUsers(ctx context.Context, poolID string, k Keys) (Matches, error)
 	// CreateUser stores a new user of an existing pool. It returns
 	// ErrUserExists if the id, the unionid, an identity, the username or the e-mail
-	// address is taken in the pool.
+	// address is taken in the pool. Ids and usernames are names of one kind: a
+	// user's new username is nobody else's id, nor a new user's id anybody else's
+	// username, whichever method stores them.
 	CreateUser(ctx context.Context, u User) error
 	// PutUser looks up the keys, asks resolve for the user to store, and stores
 	// it under its id and every key that it has, as one step. A resolved user

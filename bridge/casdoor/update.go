@@ -95,9 +95,11 @@ func (a *API) selected(ctx context.Context, pool userpool.Pool, up update) (user
 		case s.id != "":
 			return a.pools.User(ctx, pool.ID, s.id)
 		case s.name != "":
-			u, err := a.pools.UserByName(ctx, pool.ID, s.name)
-			if errors.Is(err, userpool.ErrUserNotFound) { // who has no username is named by the id
-				return a.pools.User(ctx, pool.ID, s.name)
+			// Who has no username is named by the id. That comes first: an id is
+			// never another's, and stores of old may have it as a username.
+			u, err := a.pools.User(ctx, pool.ID, s.name)
+			if errors.Is(err, userpool.ErrUserNotFound) {
+				return a.pools.UserByName(ctx, pool.ID, s.name)
 			}
 			return u, err
 		}

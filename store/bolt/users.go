@@ -230,9 +230,31 @@ func (t *tx) find(poolID string, k userpool.Keys, read reading) (m userpool.Matc
 	return m, nil
 }
 
+// mistakable tells whether the username that the user gets is somebody else's id,
+// or the id that they get somebody else's username. Where there is no username,
+// clients are told the id in its place: neither may be taken for the other.
+func (t *tx) mistakable(old *userpool.User, u userpool.User) (bool, error) {
+	named := u.Username != "" && u.Username != u.ID && (old == nil || old.Username != u.Username)
+	if named && t.sealed(bucketUsers, t.userKey(u.PoolID, u.Username)) != nil {
+		return true, nil
+	}
+	if old != nil {
+		return false, nil
+	}
+	e := t.s.nameEntry(u.PoolID, u.ID)
+	_, ok, err := t.get(e.bucket, e.key)
+	return ok, err
+}
+
 // putUser stores a user and moves the index entries from where old had them.
-// An entry that names somebody else stays theirs: userpool.ErrUserExists.
+// An entry that names somebody else stays theirs: userpool.ErrUserExists, also
+// for a username that is somebody else's id and the other way.
 func (t *tx) putUser(old *userpool.User, u userpool.User) error {
+	if bad, err := t.mistakable(old, u); err != nil {
+		return err
+	} else if bad {
+		return userpool.ErrUserExists
+	}
 	fresh := t.s.entries(u)
 	for _, e := range fresh {
 		id, ok, err := t.get(e.bucket, e.key)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -167,9 +168,7 @@ func (s *Store) findLocked(ctx context.Context, tx pgx.Tx, poolID string, k user
 	var b pgx.Batch
 	if k.Phone != "" {
 		// Not unique, so no index keeps two users who are new from having it.
-		phone := s.phone(poolID, k.Phone)
-		sql, args := s.locking(phone, `SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(phone))) // #nosec G115 -- any number will do
-		b.Queue(sql, args...)
+		s.queueLock(&b, s.phone(poolID, k.Phone))
 	}
 	b.Queue(lockUsers, hidden...).Query(func(r pgx.Rows) (err error) {
 		ids, err = pgx.CollectRows(r, pgx.RowTo[string])
@@ -189,6 +188,16 @@ func (s *Store) findLocked(ctx context.Context, tx pgx.Tx, poolID string, k user
 		}
 	}
 	return m, nil
+}
+
+// queueLock lets one transaction at a time go on with that key, an HMAC, until it
+// ends.
+func (s *Store) queueLock(b *pgx.Batch, key []byte) {
+	sql, args := s.locking(key, `SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(key))) // #nosec G115 -- any number will do
+	b.Queue(sql, args...)
+	if !s.postgres { // the lock lasts, the row need not
+		b.Queue(`DELETE FROM codes WHERE code = $1`, key)
+	}
 }
 
 const lockUser = `
@@ -231,6 +240,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)`
 UPDATE access SET blocked = $3, not_before = $4, logins = $5, last_login = $6, last_addr = $7
 WHERE pool_id = $1 AND user_id = $2`
 
+	// mistakable takes the username that a user gets and the HMAC of the id that
+	// they get as a username, null for none.
+	mistakable = `
+SELECT 1 FROM users WHERE pool_id = $1 AND id = $3 AND id <> $2
+UNION ALL
+SELECT 1 FROM users WHERE username = $4 AND id <> $2`
+
 	deleteIdentities = `DELETE FROM identities WHERE openid = ANY($1::bytea[])`
 
 	insertIdentities = `
@@ -238,9 +254,40 @@ INSERT INTO identities (openid, pool_id, user_id)
 SELECT openid, $2::text, $3::text FROM unnest($1::bytea[]) AS q(openid)`
 )
 
+// queueMistakable looks whether the username that the user gets is somebody
+// else's id, or the id that they get somebody else's username. Where there is no
+// username, clients are told the id in its place: neither may be taken for the
+// other. No index keeps two from getting them at once, so that both are locked
+// first, as names.
+func (s *Store) queueMistakable(b *pgx.Batch, old *userpool.User, u userpool.User, bad *bool) {
+	var name *string
+	var keys [][]byte
+	if u.Username != "" && (old == nil || old.Username != u.Username) {
+		name, keys = &u.Username, append(keys, s.username(u.PoolID, u.Username))
+	}
+	var id []byte
+	if old == nil {
+		id = s.username(u.PoolID, u.ID)
+		keys = append(keys, id)
+	}
+	if len(keys) == 0 {
+		return
+	}
+	slices.SortFunc(keys, bytes.Compare) // so that two do not wait for each other
+	for _, k := range keys {
+		s.queueLock(b, k)
+	}
+	b.Queue(mistakable, u.PoolID, u.ID, name, id).Query(func(r pgx.Rows) error {
+		found, err := pgx.CollectRows(r, exists)
+		*bad = len(found) > 0
+		return err
+	})
+}
+
 // putUser stores a user, old as it was or nil if there is none, and moves the
 // index entries from where old had them. It violates a unique index if somebody
-// else has one.
+// else has one, and returns userpool.ErrUserExists for a username that is
+// somebody else's id and the other way.
 func (s *Store) putUser(ctx context.Context, tx pgx.Tx, old *userpool.User, u userpool.User) error {
 	userSQL, accessSQL := insertUser, insertAccess
 	var before []string
@@ -251,6 +298,8 @@ func (s *Store) putUser(ctx context.Context, tx pgx.Tx, old *userpool.User, u us
 	now := s.openIDs(u)
 	sealed := s.sealer.Seal(nil, placeUser, userKey(u.PoolID, u.ID), record.EncodeUser(u))
 	var b pgx.Batch
+	var bad bool
+	s.queueMistakable(&b, old, u, &bad)
 	// Access first, as everywhere.
 	b.Queue(accessSQL, u.PoolID, u.ID, u.Blocked, maybe(u.NotBefore), int64(u.Logins.Count), // #nosec G115 -- a count
 		maybe(u.Logins.Last), s.sealAddr(u.PoolID, u.Logins.Addr))
@@ -264,6 +313,9 @@ func (s *Store) putUser(ctx context.Context, tx pgx.Tx, old *userpool.User, u us
 	}
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return failed("write user", err)
+	}
+	if bad {
+		return userpool.ErrUserExists
 	}
 	return nil
 }

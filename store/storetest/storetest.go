@@ -41,6 +41,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"PutUserErrors", testPutUserErrors},
 		{"PutUserRace", testPutUserRace},
 		{"UpdateUser", testUpdateUser},
+		{"NamesAndIDs", testNamesAndIDs},
+		{"NamesAndIDsRace", testNamesAndIDsRace},
 		{"FindUsersByID", testFindUsersByID},
 		{"Passwords", testPasswords},
 		{"PasswordsCreate", testPasswordsCreate},
