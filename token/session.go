@@ -53,7 +53,8 @@ var (
 	ErrRepeated = errors.New("token: the same rotation was made before")
 )
 
-// Session is what is kept of one. Its refresh token is not.
+// Session is what is kept of one. Its refresh token is not; one of renewed tokens
+// of Authing's has none (Renew).
 type Session struct {
 	// ID is the jti of its first access token, and the sid of all.
 	ID        string
@@ -65,7 +66,8 @@ type Session struct {
 	ExpiresAt time.Time // of the refresh token that is out
 	Ended     bool
 
-	// JTI and TokenEnd are those of its newest access token.
+	// JTI and TokenEnd are those of its newest access token; of Authing's tokens of
+	// the first, which is no part of it.
 	JTI      string
 	TokenEnd time.Time
 

@@ -1,7 +1,7 @@
 // Package token makes and checks the JWTs that an app gets, and keeps the
 // sessions of those that can be refreshed.
 //
-// Service.Issue makes Authing's, IssueAccess OAuth's, Sign those whose claims a
+// Service.Issue makes Authing's, Renew renews them, IssueAccess OAuth's, Sign those whose claims a
 // dialect makes; Verify checks one of a named Kind; JWKS publishes what others
 // need to check one without asking. Begin, Refresh, End and Lookup are for
 // sessions (session.go); Open, Resume and Close for those of clients that have a
@@ -12,6 +12,8 @@
 //
 //	{"data":{"unionid":…,"id":…,"clientId":…},"iat":…,"exp":…,
 //	 "iss":…,"sub":…,"aud":…,"jti":…}
+//
+// and, of one that was renewed, sid.
 //
 // data.clientId and aud are the pool, data.id and sub the user. The pool's
 // setting chooses the algorithm:
@@ -108,6 +110,11 @@ type Stamp struct {
 // answered by calling Issue again. The key of RS256, ES256 and EdDSA is made if
 // there is none; see Prepare.
 func (s *Service) Issue(ctx context.Context, pool userpool.Pool, user userpool.User, stamp Stamp) (Token, error) {
+	return s.issue(ctx, pool, user, stamp, "")
+}
+
+// issue is Issue of a token that belongs to a session, "" for none.
+func (s *Service) issue(ctx context.Context, pool userpool.Pool, user userpool.User, stamp Stamp, sessionID string) (Token, error) {
 	if _, ok := idTime(stamp.ID); !ok {
 		return Token{}, fmt.Errorf("issue token: jti %q is not of NewID", stamp.ID)
 	}
@@ -116,7 +123,7 @@ func (s *Service) Issue(ctx context.Context, pool userpool.Pool, user userpool.U
 		return Token{}, fmt.Errorf("issue token: %w", err)
 	}
 	t := Token{IssuedAt: stamp.IssuedAt.UTC().Truncate(time.Second), ExpiresAt: stamp.ExpiresAt.UTC().Truncate(time.Second)}
-	claims := s.appendClaims(make([]byte, 0, 512), pool.ID, user, stamp.ID, t)
+	claims := s.appendClaims(make([]byte, 0, 512), pool.ID, user, stamp.ID, sessionID, t)
 	if t.Raw, err = seal(k, TypeJWT, claims); err != nil {
 		return Token{}, fmt.Errorf("issue token: %w", err)
 	}
@@ -125,7 +132,7 @@ func (s *Service) Issue(ctx context.Context, pool userpool.Pool, user userpool.U
 
 // appendClaims appends the payload as JSON. It is written by hand because it is
 // part of every login.
-func (s *Service) appendClaims(b []byte, poolID string, user userpool.User, jti string, t Token) []byte {
+func (s *Service) appendClaims(b []byte, poolID string, user userpool.User, jti, sessionID string, t Token) []byte {
 	text := func(before, value string) { b = quote.Append(append(b, before...), value) }
 	text(`{"data":{"unionid":`, user.UnionID)
 	text(`,"id":`, user.ID)
@@ -136,6 +143,9 @@ func (s *Service) appendClaims(b []byte, poolID string, user userpool.User, jti 
 	text(`,"sub":`, user.ID)
 	text(`,"aud":`, poolID)
 	text(`,"jti":`, jti)
+	if sessionID != "" {
+		text(`,"sid":`, sessionID)
+	}
 	return append(b, '}')
 }
 

@@ -34,7 +34,7 @@ type Claims struct {
 	UserID    string
 	UnionID   string // Authing's only; "" if WeChat had reported none
 	Scope     string // names with spaces between them; "" for none
-	SessionID string // "" in Authing's
+	SessionID string // "" in Authing's, but for those that were renewed
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 	ID        string // under which RevokeToken denies it; "" if it has none

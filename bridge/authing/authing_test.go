@@ -124,7 +124,7 @@ func TestDoubleSlashes(t *testing.T) {
 }
 
 // The presented token is over, raw or Bearer, by the endpoint and by what 4.0.0
-// writes; others of the user are not. A logout without a token is one, too.
+// writes; other logins of the user are not. A logout without a token is one, too.
 func TestLogout(t *testing.T) {
 	r := newRig(t)
 	holds := func(token string) bool {

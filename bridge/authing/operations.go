@@ -63,17 +63,26 @@ func (a *API) serve(c echo.Context, schema *ast.Schema, fields map[string]resolv
 }
 
 // signedIn returns the bearer, whose token the request must have.
-func (a *API) signedIn(ctx context.Context, c echo.Context) (pool userpool.Pool, u userpool.User, t token.Token, err error) {
-	raw := bearer(c.Request())
-	claims, err := a.tokens.Verify(ctx, raw, token.KindAuthing)
-	if err != nil {
+func (a *API) signedIn(ctx context.Context, c echo.Context) (pool userpool.Pool, u userpool.User, t shown, err error) {
+	t.raw = bearer(c.Request())
+	if t.Claims, err = a.tokens.Verify(ctx, t.raw, token.KindAuthing); err != nil {
 		return pool, u, t, err
 	}
-	if pool, err = a.pool(c, claims.PoolID); err != nil {
+	if pool, err = a.pool(c, t.PoolID); err != nil {
 		return pool, u, t, err
 	}
-	u, err = a.pools.User(ctx, claims.PoolID, claims.UserID)
-	return pool, u, token.Token{Raw: raw, IssuedAt: claims.IssuedAt, ExpiresAt: claims.ExpiresAt}, err
+	u, err = a.pools.User(ctx, t.PoolID, t.UserID)
+	return pool, u, t, err
+}
+
+// shown is the token that the bearer shows.
+type shown struct {
+	token.Claims
+	raw string
+}
+
+func (t shown) token() token.Token {
+	return token.Token{Raw: t.raw, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt}
 }
 
 // own checks that the id that a call names, if it does, is the bearer's.
@@ -92,20 +101,20 @@ func (a *API) user(ctx context.Context, c echo.Context, args map[string]any) (ob
 	if err != nil {
 		return nil, err
 	}
-	return newUser(pool, u, t), nil
+	return newUser(pool, u, t.token()), nil
 }
 
-// refreshToken gives the bearer a new token. The old one holds to its end: who
-// did not get the answer is not logged out by it.
+// refreshToken gives the bearer a new token of the same login. The old one holds
+// to its end: who did not get the answer is not logged out by it.
 func (a *API) refreshToken(ctx context.Context, c echo.Context, args map[string]any) (object, error) {
-	pool, u, _, err := a.signedIn(ctx, c)
+	pool, u, old, err := a.signedIn(ctx, c)
 	if err == nil {
 		err = own(args, u)
 	}
 	if err != nil {
 		return nil, err
 	}
-	t, err := a.issue(ctx, pool, u)
+	t, err := a.tokens.Renew(ctx, pool, u, old.Claims)
 	if err != nil {
 		return nil, err
 	}
@@ -175,8 +184,8 @@ func (a *API) loginStatusV1(ctx context.Context, c echo.Context, args map[string
 	return v, nil
 }
 
-// Logout answers GET /api/v2/logout: the token that is shown is over. One that
-// is none, or over already, is logged out as well.
+// Logout answers GET /api/v2/logout: the login of the token that is shown is
+// over. One that is none, or over already, is logged out as well.
 func (a *API) Logout(c echo.Context) error {
 	if err := a.revoke(acting(c, audit.User), bearer(c.Request())); err != nil {
 		return err
@@ -192,5 +201,5 @@ func (a *API) revoke(ctx context.Context, raw string) error {
 	if err != nil {
 		return err
 	}
-	return a.tokens.Revoke(ctx, claims)
+	return a.tokens.EndLogin(ctx, claims)
 }

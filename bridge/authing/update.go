@@ -31,10 +31,10 @@ func (a *API) updateUser(ctx context.Context, c echo.Context, args map[string]an
 	}
 	input, _ := args["input"].(map[string]any)
 	if end, _ := input["tokenExpiredAt"].(string); end == "0" && len(input) == 1 {
-		if err := a.revoke(ctx, t.Raw); err != nil {
+		if err := a.revoke(ctx, t.raw); err != nil {
 			return nil, err
 		}
-		return newUser(pool, u, t), nil
+		return newUser(pool, u, t.token()), nil
 	}
 	for name, v := range input {
 		if err := refused[name]; err != nil && v != nil {
@@ -56,7 +56,7 @@ func (a *API) updateUser(ctx context.Context, c echo.Context, args map[string]an
 			return nil, err
 		}
 	}
-	return newUser(pool, u, t), nil
+	return newUser(pool, u, t.token()), nil
 }
 
 // apply writes the input to the user. A member that is null is left as it is.
