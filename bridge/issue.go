@@ -45,7 +45,7 @@ func (s *Server) issue(c echo.Context) error {
 		return err
 	}
 
-	r.Login.Finishable = true
+	r.Login.Finishable, r.Login.Addr = true, wire.Addr(c)
 	issued, err := s.tickets.Issue(ctx, pool, r)
 	if begun := (*userpool.UnfinishedError)(nil); errors.As(err, &begun) {
 		return wire.OK(c, unfinishedOf(begun, c.Request()))

@@ -14,6 +14,7 @@ const entriesPerMinute = 20
 // it is for clients that get a token at once, without a ticket. Past 20 a minute
 // for one user it returns a *RateLimitError.
 func (s *Service) Enter(ctx context.Context, pool Pool, l Login, addr netip.Addr) (User, error) {
+	l.Addr = addr
 	u, err := s.SignIn(ctx, pool, l)
 	if err != nil {
 		return User{}, err

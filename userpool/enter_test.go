@@ -106,10 +106,10 @@ func TestEnterRefusals(t *testing.T) {
 	code := r.weixin.LoginCode(game, "bob")
 	s := r.weixin.SealedPhone(r.weixin.LoginCode(game, "bob"), "13800138000")
 	sealed, _ := userpool.ParseSealed(s.EncryptedData, s.IV)
-	if _, _, err := r.OpenPhone(ctx, p, code, sealed); !errors.Is(err, userpool.ErrCode) {
+	if _, _, err := r.OpenPhone(ctx, p, code, sealed, netip.Addr{}); !errors.Is(err, userpool.ErrCode) {
 		t.Errorf("another code's data: %v", err)
 	}
-	if _, _, err := r.OpenPhone(ctx, p, code, sealed); !errors.Is(err, userpool.ErrCode) || r.weixin.Count(sandbox.Login) != 24 {
+	if _, _, err := r.OpenPhone(ctx, p, code, sealed, netip.Addr{}); !errors.Is(err, userpool.ErrCode) || r.weixin.Count(sandbox.Login) != 24 {
 		t.Errorf("the code again: %v, %d calls", err, r.weixin.Count(sandbox.Login))
 	}
 }

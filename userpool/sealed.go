@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/aes"
 	"encoding/base64"
+	"net/netip"
 )
 
 // maxSealed is the longest encryptedData that is worth a code, in bytes.
@@ -37,8 +38,8 @@ func (s Sealed) Given() bool { return len(s.Data) > 0 }
 
 // OpenPhone tells whose login code this is and which number was sealed under its
 // session_key. No user is made or changed by it. Errors are those of SignIn that
-// WeChat causes, and *InvalidError.
-func (s *Service) OpenPhone(ctx context.Context, pool Pool, code string, sealed Sealed) (session Session, g PhoneGrant, err error) {
+// WeChat causes, *InvalidError, and *RateLimitError as there.
+func (s *Service) OpenPhone(ctx context.Context, pool Pool, code string, sealed Sealed, addr netip.Addr) (session Session, g PhoneGrant, err error) {
 	if err := (Login{Code: code}).validate(); err != nil {
 		return session, g, err
 	}
@@ -48,9 +49,11 @@ func (s *Service) OpenPhone(ctx context.Context, pool Pool, code string, sealed 
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	app := App{ID: pool.AppID, Secret: pool.AppSecret}
-	err = s.spend(ctx, "login", app.ID, code, s.now(), func() (err error) {
-		session, g, err = s.wechat.OpenPhone(ctx, app, code, sealed)
-		return err
+	err = s.unlessRefused(addr, func() error {
+		return s.spend(ctx, "login", app.ID, code, s.now(), func() (err error) {
+			session, g, err = s.wechat.OpenPhone(ctx, app, code, sealed)
+			return err
+		})
 	})
 	if err == nil {
 		s.metrics.phones.WithLabelValues(pool.ID).Inc()

@@ -45,6 +45,7 @@ type Service struct {
 	timeout time.Duration
 	entries *Limiter[string] // by pool and user
 	begun   *Limiter[string] // by pool and openid
+	refused *Limiter[netip.Addr]
 	metrics *Metrics
 	hasher  *password.Hasher
 	tries   passwordTries
@@ -71,6 +72,7 @@ func New(c Config) *Service {
 		store: c.Store, wechat: c.WeChat, senders: c.Senders, now: c.Now, log: c.Log, timeout: c.WeChatTimeout, metrics: c.Metrics,
 		entries:   NewSharedLimiter[string](c.Limits, "entries", entriesPerMinute),
 		begun:     NewSharedLimiter[string](c.Limits, "begun", begunPerMinute),
+		refused:   NewSharedLimiter[netip.Addr](c.Limits, "codes.refused", refusedPerMinute),
 		codesFrom: NewHourlyLimiter[netip.Addr](c.Limits, "codes.address", codesPerHour),
 		codesOf:   NewSharedLimiter[string](c.Limits, "codes.pool", poolCodesPerMinute),
 		hasher:    password.NewHasher(func() { c.Metrics.hashings.Inc() }), tries: newPasswordTries(c.Limits),

@@ -20,6 +20,11 @@ const (
 	maxProfileText = 64  // characters
 	maxAvatarURL   = 512 // bytes
 	maxCode        = 512 // bytes
+
+	// refusedPerMinute bounds the codes from an address that WeChat refuses. Each
+	// invented one is a call of the pool's quota; carriers put many users behind
+	// one address, but their codes are WeChat's.
+	refusedPerMinute = 300
 )
 
 // Login is a mini program's request to sign a user in.
@@ -28,6 +33,9 @@ type Login struct {
 	PhoneCode string // of the phone button, "" if the user was not asked
 	Profile   Profile
 	SourceApp string // AppID of the app that launched the mini program, "" if unknown
+	// Addr is where the request comes from, whose refused codes are counted; zero
+	// for a caller who has shown the pool's secret.
+	Addr netip.Addr
 
 	// What clients of an old SDK send in place of PhoneCode and Profile; one of
 	// them at most.
@@ -58,7 +66,8 @@ type Login struct {
 // pool does not know gets an *UnfinishedError, and is bound or created by Finish;
 // or here, if the phone came along and is one of the pool's ways.
 //
-// It returns an *InvalidError, ErrAppNotAllowed before any code is spent;
+// It returns an *InvalidError, ErrAppNotAllowed, or past 300 refused codes a
+// minute from the address a *RateLimitError, before any code is spent;
 // ErrCode (also for a code that was sent before), ErrWeChatRisk,
 // ErrWeChatUnavailable, ErrWeChatSetup; ErrSignupClosed, ErrPhoneRequired,
 // ErrBlocked, and ErrAccountNotFound, ErrIdentityTaken, ErrAccountUnclear, which
@@ -70,7 +79,11 @@ func (s *Service) SignIn(ctx context.Context, pool Pool, l Login) (User, error) 
 	if !pool.AllowsApp(l.SourceApp) {
 		return User{}, ErrAppNotAllowed
 	}
-	in, err := s.askWeChat(ctx, pool, l)
+	var in *signIn
+	err := s.unlessRefused(l.Addr, func() (err error) {
+		in, err = s.askWeChat(ctx, pool, l)
+		return err
+	})
 	if err != nil {
 		return User{}, err
 	}
@@ -204,6 +217,23 @@ func (p Profile) Usable() Profile {
 func secure(u *url.URL) bool {
 	addr, err := netip.ParseAddr(u.Hostname())
 	return u.Scheme == "https" || u.Scheme == "http" && err == nil && addr.IsLoopback()
+}
+
+// unlessRefused lets ask ask WeChat, unless too many codes from the address were
+// refused, and counts if this one is.
+func (s *Service) unlessRefused(addr netip.Addr, ask func() error) error {
+	if !addr.IsValid() {
+		return ask()
+	}
+	from := AddrKey(addr)
+	if err := s.refused.Check(from, s.now()); err != nil {
+		return err
+	}
+	err := ask()
+	if errors.Is(err, ErrCode) {
+		s.refused.Count(from, s.now())
+	}
+	return err
 }
 
 // askWeChat spends the codes. The login code goes first: if it is refused the

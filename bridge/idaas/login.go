@@ -25,7 +25,7 @@ func (a *API) Login(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	l := userpool.Login{Finishable: true}
+	l := userpool.Login{Finishable: true, Addr: wire.Addr(c)}
 	if err := read(c, map[string]*string{"code": &l.Code}); err != nil {
 		return err
 	}
