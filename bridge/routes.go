@@ -28,12 +28,12 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 
 	// OAuth 2.0 and OpenID Connect. The first four are paths of Casdoor, too:
 	// these answer for its access tokens.
-	asOAuth := speaking(oauth.Tell)
+	asOAuth, asBearer := speaking(oauth.Tell), speaking(oauth.TellBearer)
 	e.POST("/oauth/token", s.casdoor.OrElse(s.oauth.Token), speaking(casdoor.TellOr(oauth.Tell)), s.room.limited)
 	e.POST("/oauth/introspect", s.oauth.Introspect, asOAuth, s.room.limited)
 	e.POST("/oauth/revoke", s.oauth.Revoke, asOAuth, s.room.limited)
-	e.GET("/oauth/userinfo", s.oauth.UserInfo, asOAuth, s.room.limited)
-	e.POST("/oauth/userinfo", s.oauth.UserInfo, asOAuth, s.room.limited)
+	e.GET("/oauth/userinfo", s.oauth.UserInfo, asBearer, s.room.limited)
+	e.POST("/oauth/userinfo", s.oauth.UserInfo, asBearer, s.room.limited)
 	e.GET("/oauth/logout", s.oauth.Logout, asOAuth, s.room.limited)
 	e.POST("/oauth/logout", s.oauth.Logout, asOAuth, s.room.limited)
 	e.GET("/.well-known/openid-configuration", s.oauth.Metadata, asOAuth, s.room.limited)
@@ -69,7 +69,7 @@ func (s *Server) publicRoutes(e *echo.Echo, sdk *authing.API, described *openapi
 	e.POST("/api/v2/sdk/captcha/verify", s.idaas.VerifyCaptcha, asIDaaS, s.room.limited)
 	e.POST("/api/v2/sdk/sso/session-token/id-token", s.idaas.IDToken, asIDaaS, s.room.limited)
 	e.GET("/api/v2/sdk/logout", s.idaas.Logout, asIDaaS, s.room.limited)
-	e.GET("/api/v1/oauth2/userinfo", s.idaas.UserInfo, asOAuth, s.room.limited)
+	e.GET("/api/v1/oauth2/userinfo", s.idaas.UserInfo, asBearer, s.room.limited)
 
 	// Not limited: an answer of many keys is more than net/http holds back, and
 	// whoever does not read it would keep others out.

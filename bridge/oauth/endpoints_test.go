@@ -136,7 +136,11 @@ func TestUserInfo(t *testing.T) {
 		{"long", b.Do("GET", path, "", bearer(strings.Repeat("x", 9000))), 401, "invalid_token"},
 	} {
 		wantError(t, row.name, row.r, row.status, row.code)
-		if got := row.r.Header.Get("WWW-Authenticate"); strings.HasPrefix(got, "Bearer ") != (row.status == 401) {
+		want := `Bearer realm="app2wxapp"`
+		if row.code != "missing_token" { // RFC 6750 §3.1
+			want += `, error="` + row.code + `", error_description="`
+		}
+		if got := row.r.Header.Get("WWW-Authenticate"); !strings.HasPrefix(got, want) || row.code == "missing_token" && got != want {
 			t.Errorf("%s: WWW-Authenticate %q", row.name, got)
 		}
 	}

@@ -67,6 +67,16 @@ func Tell(_ *http.Request, err error, _ string) wire.Told {
 	return told
 }
 
+// TellBearer is Tell where a Bearer token is asked for: there a request that is
+// wrong in itself has a challenge, too (RFC 6750 §3.1).
+func TellBearer(r *http.Request, err error, requestID string) wire.Told {
+	told := Tell(r, err, requestID)
+	if p := problemOf(err); p.code == "invalid_request" {
+		told.Header = http.Header{"Www-Authenticate": {challengeBearer + `, error="invalid_request", error_description="` + p.text + `"`}}
+	}
+	return told
+}
+
 func problemOf(err error) problem {
 	if bad := (*userpool.InvalidError)(nil); errors.As(err, &bad) {
 		return problem{400, "invalid_request", plain(bad.Field + " " + bad.EN), ""}

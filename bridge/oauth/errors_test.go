@@ -94,6 +94,9 @@ func TestErrors(t *testing.T) {
 		{401, "missing_token", "a Bearer token is required", `Bearer realm="app2wxapp"`, func() bridgetest.Response { return info() }},
 		{401, "missing_token", "a Bearer token is required", `Bearer realm="app2wxapp"`, func() bridgetest.Response { return info(basic(p.ID, p.Secret)) }},
 		{401, "invalid_token", "the token is not valid", `Bearer realm="app2wxapp", error="invalid_token"`, func() bridgetest.Response { return info(bearer("x")) }},
+		{401, "invalid_token", "the token is not valid", `Bearer realm="app2wxapp", error="invalid_token"`, func() bridgetest.Response {
+			return info(bearer(blocked.AccessToken))
+		}},
 		{403, "insufficient_scope", "the token was not issued for scope openid", `Bearer realm="app2wxapp", error="insufficient_scope", scope="openid"`, func() bridgetest.Response {
 			return info(bearer(bare.AccessToken))
 		}},

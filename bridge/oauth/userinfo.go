@@ -31,15 +31,16 @@ func (a *API) UserInfo(c echo.Context) error {
 		return err
 	}
 	claims, err := a.tokens.Verify(ctx, raw, token.KindAccess, token.KindCasdoor)
-	if err != nil {
-		return err
+	var user userpool.User
+	if err == nil {
+		c.Set(wire.KeyPool, claims.PoolID)
+		if claims.Kind == token.KindAccess && !has(claims.Scope, scopeOpenID) {
+			return errNotEnough
+		}
+		user, err = a.pools.User(ctx, claims.PoolID, claims.UserID)
 	}
-	c.Set(wire.KeyPool, claims.PoolID)
-	if claims.Kind == token.KindAccess && !has(claims.Scope, scopeOpenID) {
-		return errNotEnough
-	}
-	user, err := a.pools.User(ctx, claims.PoolID, claims.UserID)
-	if errors.Is(err, userpool.ErrUserNotFound) {
+	// Here it is the token that is not good; there is no grant.
+	if errors.Is(err, userpool.ErrUserNotFound) || errors.Is(err, userpool.ErrBlocked) {
 		err = token.ErrInvalid
 	}
 	if err != nil {
