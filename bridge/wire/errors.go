@@ -116,7 +116,9 @@ func (p Problem) SetRetryAfter(h http.Header) {
 	}
 }
 
-var languages = language.NewMatcher([]language.Tag{language.Chinese, language.English})
+// Who asks for traditional characters reads simplified ones more easily than
+// English; the matcher alone would not say so.
+var languages = language.NewMatcher([]language.Tag{language.Chinese, language.English, language.TraditionalChinese})
 
 // English tells whether the request prefers English to Chinese.
 func English(r *http.Request) bool {

@@ -88,6 +88,7 @@ func TestRetryAfter(t *testing.T) {
 func TestEnglish(t *testing.T) {
 	for accept, want := range map[string]bool{
 		"": false, "en": true, "zh": false, "en;q=0.1,zh;q=0.9": false, "ja,en": true, "en;q=0": false, "x": false,
+		"zh-HK,en;q=0.8": false, "zh-Hant-TW,en;q=0.5": false, "zh-TW": false, "zh-Hans-CN,en;q=0.9": false, "en-HK,zh-HK;q=0.9": true,
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Accept-Language", accept)
