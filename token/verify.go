@@ -149,13 +149,14 @@ func (s *Service) checkClaims(t unverified, k key) error {
 	p := t.payload
 	byAuthing := t.kind == KindAuthing && p.byAuthing()
 	_, idOK := p.id(t.kind)
+	_, sidOK := idTime(p.SessionID)
 	switch {
 	case byAuthing && k.alg() != algHS256:
 		return invalid("no iss, sub, aud and jti, which only Authing's tokens lack")
 	case !byAuthing && (!idOK || !p.registered(t.kind, s.issuer)):
 		return invalid("iss, sub, aud, jti or sid is wrong")
-	case t.kind == KindAuthing && p.SessionID != "":
-		return invalid("a sid, which is for tokens that app servers cannot make")
+	case t.kind == KindAuthing && p.SessionID != "" && (byAuthing || !sidOK):
+		return invalid("a sid that no session of ours has") // app servers may sign any
 	case p.IssuedAt <= 0 || p.ExpiresAt <= p.IssuedAt:
 		return invalid("iat or exp is missing")
 	case p.IssuedAt > s.now().Unix()+int64(MaxSkew/time.Second):

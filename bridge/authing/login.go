@@ -56,7 +56,7 @@ func (a *API) Phone(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	session, g, err := a.pools.OpenPhone(acting(c, audit.User), pool, code, sealed, caller(c))
+	session, g, err := a.pools.OpenPhone(acting(c, audit.User), pool, code, sealed, wire.Addr(c))
 	if err != nil {
 		return err
 	}
