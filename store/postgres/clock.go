@@ -44,6 +44,18 @@ type clock struct {
 // judge returns the time by which a caller's is judged.
 func (c *clock) judge(now time.Time) time.Time { return now.Add(time.Duration(c.behind.Load())) }
 
+// bound returns the time by which a caller's is judged where it is better late than
+// early: PostgreSQL's, as it was at the last look, of a machine that is ahead.
+func (c *clock) bound(now time.Time) time.Time {
+	if c.now == nil {
+		return now
+	}
+	if seen := time.Unix(0, c.seen.Load()).UTC(); seen.Before(now) {
+		return seen
+	}
+	return now
+}
+
 // putBack tells whether a clock that shows now, and has shown seen, must have
 // been put back.
 func putBack(now, seen time.Time) bool { return now.Before(seen.Add(-maxStepBack)) }

@@ -123,6 +123,22 @@ func TestMachinesClockBehind(t *testing.T) {
 	}
 }
 
+// A machine whose clock is ahead of the server's sweeps nothing early.
+func TestMachinesClockAhead(t *testing.T) {
+	url, n := pgtest.New(t), 0
+	m := newMachine(t, url, &n, time.Hour)
+	seed(t, m.Store)
+	now := time.Now()
+	check(t, m.RevokeToken(ctx, "over", now.Add(-time.Minute)))
+	check(t, m.RevokeToken(ctx, "not over", now.Add(30*time.Minute)))
+	if n, err := m.SweepTickets(ctx, m.now(), 100); n != 1 || err != nil {
+		t.Errorf("swept %d, %v, want the one that is over", n, err)
+	}
+	if revoked, err := m.TokenRevoked(ctx, "not over", now.Add(30*time.Minute)); !revoked || err != nil {
+		t.Errorf("the other one: revoked %v, %v", revoked, err)
+	}
+}
+
 // A caller whose time is old because it waited does not end anybody's tickets:
 // the clocks are asked.
 func TestLateCallerIsNoClock(t *testing.T) {
