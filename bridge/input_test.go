@@ -109,6 +109,7 @@ var badRedeems = []struct {
 	{"a malformed type", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json; charset"}, 415, 4150},
 	{"charset gbk", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json; charset=gbk"}, 415, 4150},
 	{"gzip", "", "\x1f\x8b\x08" + `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json", "Content-Encoding: gzip"}, 415, 4150},
+	{"gzip in a second line", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json", "Content-Encoding: identity", "Content-Encoding: gzip"}, 415, 4150},
 
 	{"empty Idempotency-Key", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json", "Idempotency-Key: "}, 400, 2231},
 	{"two Idempotency-Keys", "", `{"ticket":"TICKET","secret":"SECRET"}`, []string{"Content-Type: application/json", "Idempotency-Key: a", "Idempotency-Key: b"}, 400, 2231},

@@ -148,6 +148,10 @@ func TestGraphQLLimits(t *testing.T) {
 	r.wantGraphQL("another operation's name", r.Post("/graphql/v2", body, "Authorization: "+alice.Token), 2231)
 
 	// What GraphQL has otherwise is spoken.
+	body = `{"query":"query a { user { id } }","operationName":null,"variables":null}`
+	if res := r.Post("/graphql/v2", body, "Authorization: "+alice.Token); res.Body != fmt.Sprintf(`{"data":{"user":{"id":%q}}}`, alice.ID) {
+		t.Errorf("no operation's name: %s", res.Body)
+	}
 	got := r.graphql(alice.Token, `query q($no: Boolean!) { me: user { a: id id ...f ... on User { __typename } photo @include(if: $no) identities { provider } identities { isSocial } } } fragment f on User { emailVerified }`, map[string]any{"no": false})
 	want := fmt.Sprintf(`{"data":{"me":{"a":%[1]q,"id":%[1]q,"emailVerified":false,"__typename":"User","identities":[{"provider":"wechat","isSocial":true}]}}}`, alice.ID)
 	if got.Body != want {

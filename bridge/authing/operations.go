@@ -38,12 +38,13 @@ func (a *API) GraphQLV1(c echo.Context) error {
 
 // serve reads a request, has its field resolved, and answers what was asked for.
 func (a *API) serve(c echo.Context, schema *ast.Schema, fields map[string]resolver) error {
-	var query, operation string
+	var query string
+	var operation wire.Optional[string] // null from some clients
 	var variables any
 	if err := wire.Read(c.Request(), wire.Fields{"query": &query, "operationName": &operation, "variables": &variables}); err != nil {
 		return err
 	}
-	r, err := parse(schema, query, operation, variables)
+	r, err := parse(schema, query, operation.Value, variables)
 	if err != nil {
 		return err
 	}

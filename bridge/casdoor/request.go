@@ -98,7 +98,7 @@ func readParams(r *http.Request) (p params, err error) {
 // readBody reads the body, and leaves it to be read again.
 func readBody(r *http.Request) ([]byte, error) {
 	body, err := wire.ReadBody(r)
-	if enc := r.Header.Get("Content-Encoding"); err == nil && len(body) > 0 && enc != "" && !strings.EqualFold(enc, "identity") {
+	if err == nil && len(body) > 0 && wire.Encoded(r.Header) {
 		return nil, userpool.Invalid("body", "must not be compressed", "不能压缩")
 	}
 	return body, err

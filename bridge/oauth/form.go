@@ -39,7 +39,7 @@ func readForm(r *http.Request) (form, error) {
 
 // isForm tells whether the header says that the body is a form as it is.
 func isForm(h http.Header) bool {
-	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+	if wire.Encoded(h) {
 		return false
 	}
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))

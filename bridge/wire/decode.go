@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,7 +113,7 @@ func readBody(r *http.Request, body *bytes.Buffer) error {
 	if err := readAll(r, body); err != nil || body.Len() == 0 {
 		return err
 	}
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+	if Encoded(r.Header) {
 		return ErrMediaType
 	}
 	given := r.Header.Get("Content-Type")
@@ -128,6 +129,12 @@ func readBody(r *http.Request, body *bytes.Buffer) error {
 		return ErrMediaType
 	}
 	return nil
+}
+
+// Encoded tells whether any line of Content-Encoding says that the body is not as
+// it is.
+func Encoded(h http.Header) bool {
+	return slices.ContainsFunc(h.Values("Content-Encoding"), func(enc string) bool { return enc != "" && !strings.EqualFold(enc, "identity") })
 }
 
 // IsUTF8 tells whether a content type's charset, "" for none, is UTF-8 under
@@ -280,7 +287,7 @@ func (d *decoder) value(to any, path string) error {
 		*to = t.String()
 	case *bool:
 		if t.Kind() != 't' && t.Kind() != 'f' {
-			return mistyped(path, "true or false", "true 或 false")
+			return mistyped(path, "true or false", " true 或 false")
 		}
 		*to = t.Bool()
 	case *int:

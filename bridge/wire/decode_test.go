@@ -112,6 +112,15 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
+// Chinese is set apart from what is not.
+func TestReadSpaces(t *testing.T) {
+	var b bool
+	err := wire.Read(post(`{"b":1}`), wire.Fields{"b": &b})
+	if bad := (*userpool.InvalidError)(nil); !errors.As(err, &bad) || bad.ZH != "必须为 true 或 false" {
+		t.Errorf("a number for a boolean: %v, %+v", err, bad)
+	}
+}
+
 func nested(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
 // ReadStrict refuses what Read ignores; a name that may hold anything is quoted
