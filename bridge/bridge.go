@@ -123,7 +123,7 @@ func New(c Config) *Server {
 		Limits: limits, Issuer: c.PublicURL, Now: c.Now, ErrorPrefix: c.IDaaSErrorPrefix,
 	})
 	s.public = s.publicRoutes(s.newEcho(c.TrustedProxies), authing.New(authing.Config{
-		Pools: s.pools, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,
+		Pools: s.pools, Tickets: s.tickets, Tokens: s.tokens, Uploads: s.uploads, Now: c.Now,
 	}), openapi.Public(c.PublicURL, c.Version))
 	s.admin = s.adminRoutes(s.newEcho(nil), c.Reg, admin.New(admin.Config{
 		Pools: s.pools, Tokens: s.tokens, Token: c.AdminToken, Now: c.Now, Events: c.Store, Failures: tally, Limits: limits, Senders: c.Senders, Backup: c.Backup, Log: c.Log,

@@ -1,6 +1,7 @@
 package ticket_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -157,5 +158,25 @@ func TestRefusalsAreTold(t *testing.T) {
 	r.audit = counted
 	if n := len(r.told()); n != 6 {
 		t.Errorf("after a failure of ours: %d events, want 6", n)
+	}
+}
+
+// So is a wrong secret in a call that redeems nothing; a right one is no event.
+func TestWrongSecretsElsewhereAreTold(t *testing.T) {
+	r := newRig(t)
+	p, secret := r.pool()
+	for range 3 {
+		if proved, err := r.tickets.Authenticate(p, secret, addr); !proved || err != nil {
+			t.Errorf("right secret: %t, %v", proved, err)
+		}
+		if _, err := r.tickets.Authenticate(p, "wrong", addr); !errors.Is(err, userpool.ErrSecretWrong) {
+			t.Errorf("wrong secret: %v, want %v", err, userpool.ErrSecretWrong)
+		}
+	}
+	r.wantTold("wrong secrets", "redeem.refused caller 203.0.113.7 map[count:3 reason:invalid_secret]")
+	for result, want := range map[string]float64{"invalid_secret": 3, "ok": 0} {
+		if n := r.series("app2wxapp_ticket_redemptions_total", p.ID, result); n != want {
+			t.Errorf("%s counted: %v, want %v", result, n, want)
+		}
 	}
 }

@@ -24,7 +24,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "app2wxapp_tickets_issued_total", Help: "Tickets issued.",
 		}, []string{"pool"}),
 		redeemed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "app2wxapp_ticket_redemptions_total", Help: "Attempts to redeem a ticket, by result.",
+			Name: "app2wxapp_ticket_redemptions_total", Help: "Attempts to redeem a ticket, by result, and other calls that were refused for the pool secret.",
 		}, []string{"pool", "result"}),
 		revoked: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "app2wxapp_replay_revocations_total", Help: "Tokens that a replay of their ticket revoked.",

@@ -237,11 +237,22 @@ func (s *Service) Redeem(ctx context.Context, pool userpool.Pool, a Attempt) (Re
 }
 
 // Authenticate checks the pool secret of a caller who does not redeem, as Redeem
-// does and by the same limit: rate limit, then secret. It returns
+// does and by the same limit: rate limit, then secret. A refusal is counted and
+// noted as one of Redeem is. It returns
 // *userpool.InvalidError, *userpool.RateLimitError, userpool.ErrSecretRequired or
 // userpool.ErrSecretWrong; proved tells that a right secret was shown.
 func (s *Service) Authenticate(pool userpool.Pool, secret string, addr netip.Addr) (proved bool, err error) {
 	now := s.now()
+	proved, err = s.authenticate(pool, secret, addr, now)
+	if err != nil {
+		how := result(Redeemed{}, err)
+		s.metrics.redeemed.WithLabelValues(pool.ID, how).Inc()
+		s.note(pool, Attempt{Addr: addr}, now, Redeemed{}, how)
+	}
+	return proved, err
+}
+
+func (s *Service) authenticate(pool userpool.Pool, secret string, addr netip.Addr, now time.Time) (proved bool, err error) {
 	if len(secret) > maxSecret {
 		return false, userpool.Invalid("secret", "is too long", "过长")
 	}

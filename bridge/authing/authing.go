@@ -22,20 +22,21 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/bridge/wire"
+	"app2wxapp/ticket"
 	"app2wxapp/token"
 	"app2wxapp/upload"
 	"app2wxapp/userpool"
 )
 
 const (
-	failuresPerMinute = 60 // wrong secrets from one address
-	uploadsPerMinute  = 4  // from one address
-	maxReading        = 32 // uploads that are being read at a time
+	uploadsPerMinute = 4  // from one address
+	maxReading       = 32 // uploads that are being read at a time
 )
 
 // Config is what an API is made of; every field is required.
 type Config struct {
 	Pools   *userpool.Service
+	Tickets *ticket.Service // for the limit of wrong secrets
 	Tokens  *token.Service
 	Uploads *upload.Service
 	Now     func() time.Time
@@ -43,21 +44,21 @@ type Config struct {
 
 // API is the dialect's handlers.
 type API struct {
-	pools    *userpool.Service
-	tokens   *token.Service
-	uploads  *upload.Service
-	now      func() time.Time
-	failures *userpool.Limiter[netip.Addr] // by address
-	sent     *userpool.Limiter[netip.Addr] // uploads, by address
-	reading  chan struct{}                 // has one for each upload that is being read
-	v1, v2   *ast.Schema
+	pools   *userpool.Service
+	tickets *ticket.Service
+	tokens  *token.Service
+	uploads *upload.Service
+	now     func() time.Time
+	sent    *userpool.Limiter[netip.Addr] // uploads, by address
+	reading chan struct{}                 // has one for each upload that is being read
+	v1, v2  *ast.Schema
 }
 
 // New returns an API.
 func New(c Config) *API {
 	return &API{
-		pools: c.Pools, tokens: c.Tokens, uploads: c.Uploads, now: c.Now,
-		failures: userpool.NewLimiter[netip.Addr](failuresPerMinute), sent: userpool.NewLimiter[netip.Addr](uploadsPerMinute),
+		pools: c.Pools, tickets: c.Tickets, tokens: c.Tokens, uploads: c.Uploads, now: c.Now,
+		sent:    userpool.NewLimiter[netip.Addr](uploadsPerMinute),
 		reading: make(chan struct{}, maxReading),
 		v1:      mustSchema("schema_v1.graphql", schemaV1), v2: mustSchema("schema.graphql", schemaV2),
 	}

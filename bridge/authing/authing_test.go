@@ -316,7 +316,14 @@ func TestSecretGuesses(t *testing.T) {
 	for range 60 {
 		r.wantGraphQL("a guess", guess("x"), 4011, "accessToken")
 	}
+	if err := r.Server.FlushAudit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if told := r.Admin("GET", "/admin/v1/audit?type=redeem.refused", "").Want(200).Body; !strings.Contains(told, `"count":"60","reason":"invalid_secret"`) {
+		t.Errorf("audit: %s", told)
+	}
 	r.wantGraphQL("the 61st", guess(r.pool.Secret), 4290, "accessToken")
+	r.Redeem(r.pool, "x").WantError(429, 4290, "rate_limited") // one limit for all that shows a secret
 	r.Clock.Turn(2 * time.Second)
 	r.manage(r.pool.Secret)
 }

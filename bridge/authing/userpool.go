@@ -15,19 +15,17 @@ import (
 
 // accessToken exchanges the pool secret for a management token.
 func (a *API) accessToken(ctx context.Context, c echo.Context, args map[string]any) (object, error) {
-	now, addr := a.now(), userpool.AddrKey(wire.Addr(c))
-	if err := a.failures.Check(addr, now); err != nil {
-		return nil, err
-	}
 	id, _ := args["userPoolId"].(string)
 	secret, _ := args["secret"].(string)
 	pool, err := a.pool(c, id)
 	if err != nil {
 		return nil, err
 	}
-	secretID, err := a.pools.Prove(pool, secret)
+	if _, err := a.tickets.Authenticate(pool, secret, wire.Addr(c)); err != nil {
+		return nil, err
+	}
+	secretID, err := a.pools.Prove(pool, secret) // here also where the pool has it optional
 	if err != nil {
-		a.failures.Count(addr, now)
 		return nil, err
 	}
 	t, err := a.tokens.IssueManagement(ctx, pool, secretID)
