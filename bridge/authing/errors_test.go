@@ -2,6 +2,7 @@ package authing_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -104,6 +105,38 @@ func TestGraphQLErrors(t *testing.T) {
 	r.wantGraphQL("no secret", r.graphql("", `query($p: String!, $s: String!) { accessToken(userPoolId: $p, secret: $s) { accessToken } }`, map[string]any{"p": r.pool.ID, "s": ""}), 4010, "accessToken")
 	r.Clock.Turn(15 * 24 * time.Hour)
 	r.wantGraphQL("expired", r.graphql(alice.Token, user, nil), 2206, "user")
+}
+
+// What is wrong has the name that the caller gave it.
+func TestNamesInErrors(t *testing.T) {
+	r := newRig(t)
+	alice, manager := r.login("alice").Token, r.manage(r.pool.Secret)
+	long := strings.Repeat("x", 65)
+	const update, settings = `mutation($i: UpdateUserInput!) { updateUser(input: $i) { id } }`, `mutation($i: UpdateUserpoolInput!) { updateUserpool(input: $i) { id } }`
+	for _, row := range []struct {
+		token, call string
+		input       map[string]any
+		want        string
+	}{
+		{alice, update, map[string]any{"nickname": long}, "nickname must be at most 64 characters"},
+		{alice, update, map[string]any{"photo": "javascript:1"}, "photo must be an https URL"},
+		{alice, update, map[string]any{"city": long}, "city must be at most"},
+		{alice, update, map[string]any{"province": long}, "province must be at most"},
+		{alice, update, map[string]any{"country": long}, "country must be at most"},
+		{alice, update, map[string]any{"company": "\x01"}, "company must"},
+		{manager, settings, map[string]any{"name": ""}, "name must be 1 to 100"},
+		{manager, settings, map[string]any{"tokenExpiresAfter": 1}, "tokenExpiresAfter must be 60 to"},
+		{manager, settings, map[string]any{"app2WxappLoginStrategy": map[string]any{"ticketExpriresAfter": 1}}, "ticketExpiresAfter must be 10 to"},
+	} {
+		body, err := json.Marshal(map[string]any{"query": row.call, "variables": map[string]any{"i": row.input}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.Post("/graphql/v2", string(body), "Authorization: "+row.token, "Accept-Language: en").Body
+		if !strings.Contains(got, `"message":"invalid request: `+row.want) {
+			t.Errorf("%v: %s, want %s", row.input, got, row.want)
+		}
+	}
 }
 
 // A document is one operation with one field of the root, of bounded size, and

@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"app2wxapp/audit"
+	"app2wxapp/bridge/wire"
 	"app2wxapp/userpool"
 )
 
@@ -17,6 +18,12 @@ var refused = map[string]error{
 	"unionid": errField, "openid": errField, "blocked": errField, "emailVerified": errField, "phoneVerified": errField,
 	"loginsCount": errField, "lastLogin": errField, "lastIP": errField, "oauth": errField, "externalId": errField,
 	"password": errField, "formatted": errField, "tokenExpiredAt": errField,
+}
+
+// members are the names that UpdateUserInput has for those of a profile.
+var members = map[string]string{
+	"userInfo.nickName": "nickname", "userInfo.avatarUrl": "photo",
+	"userInfo.city": "city", "userInfo.province": "province", "userInfo.country": "country",
 }
 
 // updateUser changes what users may say of themselves. Version 4.0.0 of the SDK
@@ -49,7 +56,7 @@ func (a *API) updateUser(ctx context.Context, c echo.Context, args map[string]an
 	}
 	u, _, err = a.pools.UpdateProfile(acting(c, audit.User), pool.ID, u.ID, func(u *userpool.User) error { return apply(u, input) })
 	if err != nil {
-		return nil, err
+		return nil, wire.Spelt(err, members)
 	}
 	if changesPhoto {
 		if err := a.uploads.Hold(ctx, pool.ID, u.ID, photo); err != nil {

@@ -70,7 +70,7 @@ func (a *API) updateUserpool(ctx context.Context, c echo.Context, args map[strin
 	input, _ := args["input"].(map[string]any)
 	pool, err = a.pools.UpdatePool(acting(c, audit.Caller), pool.ID, func(s *userpool.Settings) error { return applySettings(s, input) })
 	if err != nil {
-		return nil, err
+		return nil, wire.Spelt(err, map[string]string{"tokenTTL": "tokenExpiresAfter", "ticketTTL": "ticketExpiresAfter"})
 	}
 	return newPool(pool, "ticketExpriresAfter"), nil
 }

@@ -88,19 +88,7 @@ func (a *API) bind(c echo.Context, prove func() (userpool.Proof, error)) error {
 		if errors.Is(err, userpool.ErrPasswordWrong) {
 			return &wrongPassword{err, max(0, userpool.MaxFailures-of.Failures-1)}
 		}
-		return spelt(err, members)
+		return wire.Spelt(err, members)
 	})
 	return a.succeed(c, pool, u, err)
-}
-
-// spelt returns an error about a member under the name that the call has for it.
-func spelt(err error, names map[string]string) error {
-	bad := (*userpool.InvalidError)(nil)
-	if !errors.As(err, &bad) {
-		return err
-	}
-	if name, other := names[bad.Field]; other {
-		return userpool.Invalid(name, bad.EN, bad.ZH)
-	}
-	return err
 }

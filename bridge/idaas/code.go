@@ -57,7 +57,7 @@ func (a *API) SendCode(c echo.Context) error {
 		}
 	}
 	if err != nil {
-		return spelt(err, members)
+		return wire.Spelt(err, members)
 	}
 	return c.NoContent(http.StatusOK)
 }

@@ -47,7 +47,7 @@ func (a *API) LoginByPhone(c echo.Context) error {
 	var u userpool.User
 	err = a.guarded(c, func() (err error) {
 		u, err = a.pools.SignInBy(c.Request().Context(), pool, a.pools.WeChatPhone(code))
-		return spelt(err, map[string]string{"phoneCode": "code"})
+		return wire.Spelt(err, map[string]string{"phoneCode": "code"})
 	})
 	return a.succeed(c, pool, u, err)
 }
@@ -65,7 +65,7 @@ func (a *API) LoginByPassword(c echo.Context) error {
 	var u userpool.User
 	err = a.guarded(c, func() (err error) {
 		u, err = a.pools.SignInBy(c.Request().Context(), pool, proof)
-		return spelt(err, members)
+		return wire.Spelt(err, members)
 	})
 	return a.succeed(c, pool, u, err)
 }

@@ -108,6 +108,18 @@ func ProblemOf(err error) Problem {
 	return ServerError
 }
 
+// Spelt returns an error about a member under the name that the call has for it.
+func Spelt(err error, names map[string]string) error {
+	bad := (*userpool.InvalidError)(nil)
+	if !errors.As(err, &bad) {
+		return err
+	}
+	if name, other := names[bad.Field]; other {
+		return userpool.Invalid(name, bad.EN, bad.ZH)
+	}
+	return err
+}
+
 // SetRetryAfter sets the header in whole seconds, rounded up, if the problem
 // passes (RFC 9110 §10.2.3).
 func (p Problem) SetRetryAfter(h http.Header) {
