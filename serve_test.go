@@ -61,22 +61,24 @@ func TestKeyBesideFile(t *testing.T) {
 	}
 }
 
-// A request under way at SIGTERM is answered.
+// A request under way at SIGTERM, or when the terminal is closed, is answered.
 func TestDrain(t *testing.T) {
-	p := newProgram(t)
-	p.start()
-	pool, _ := p.newPool()
-	p.wechat.Fail(sandbox.Login, sandbox.Slow(500*time.Millisecond), -1)
-	answered := make(chan string)
-	go func() { answered <- p.issue(pool, "alice") }()
-	for p.wechat.Count(sandbox.Login) == 0 {
-		time.Sleep(time.Millisecond) // another process's progress has no clock to turn
-	}
-	if err := p.stop(syscall.SIGTERM); err != nil {
-		t.Errorf("after SIGTERM: %v\n%s", err, p.log)
-	}
-	if ticket := <-answered; ticket == "" {
-		t.Error("the request under way got no ticket")
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		p := newProgram(t)
+		p.start()
+		pool, _ := p.newPool()
+		p.wechat.Fail(sandbox.Login, sandbox.Slow(500*time.Millisecond), -1)
+		answered := make(chan string)
+		go func() { answered <- p.issue(pool, "alice") }()
+		for p.wechat.Count(sandbox.Login) == 0 {
+			time.Sleep(time.Millisecond) // another process's progress has no clock to turn
+		}
+		if err := p.stop(sig); err != nil {
+			t.Errorf("after %v: %v\n%s", sig, err, p.log)
+		}
+		if ticket := <-answered; ticket == "" {
+			t.Errorf("%v: the request under way got no ticket", sig)
+		}
 	}
 }
 
