@@ -125,4 +125,36 @@ var newer = []mutant{
 		name: "captcha: the hole shows what the piece shows", file: "captcha/puzzle.go",
 		old: "hole.dig(out, under)", new: "hole.dig(out, scene)", packages: theCaptcha,
 	},
+	{
+		name: "names: a username is another's id", file: "store/bolt/users.go",
+		old: "if named && t.sealed(bucketUsers, t.userKey(u.PoolID, u.Username)) != nil {", new: "if named && u.ID == \"\" {", packages: theStore,
+	},
+	{
+		name: "names: a username is the id of who is yet to come", file: "userpool/username.go",
+		old: " && uuid.Validate(s) != nil", new: " && (uuid.Validate(s) != nil || s != \"\")", packages: append(theUsers, theCasdoor...),
+	},
+	{
+		name: "tokens: any end", file: "token/verify.go",
+		old: "case p.ExpiresAt > lastExp, !byAuthing && p.ExpiresAt-p.IssuedAt > maxLife:", new: "case p.ExpiresAt > lastExp && byAuthing:", packages: theToken,
+	},
+	{
+		name: "tokens: a renewed one outlives its login", file: "token/renew.go",
+		old: "return s.issue(ctx, pool, user, stamp, id)", new: "return s.issue(ctx, pool, user, stamp, id[:0])", packages: append(theToken, theAuthing...),
+	},
+	{
+		name: "sweep: what was renewed meanwhile goes", file: "store/bolt/sessions.go",
+		old: "if damaged == nil && !bytes.Equal(own, k) {", new: "if damaged == nil && own == nil {", packages: theStore,
+	},
+	{
+		name: "codes: refused without end", file: "userpool/signin.go",
+		old: "\t\ts.refused.Count(from, s.now())\n", new: "", packages: append(theUsers, theBridge...),
+	},
+	{
+		name: "passwords: in the millisecond in which it was set anew", file: "userpool/finish.go",
+		old: "!u.NotBefore.Before(in.begun)", new: "u.NotBefore.After(in.begun)", packages: theUsers,
+	},
+	{
+		name: "secrets: wrong ones elsewhere are not noted", file: "ticket/service.go",
+		old: "\t\ts.note(pool, Attempt{Addr: addr}, now, Redeemed{}, how)\n", new: "\t\t_ = now\n", packages: []string{"./ticket"},
+	},
 }
