@@ -132,7 +132,11 @@ func (p *program) stop(sig os.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil {
 		p.t.Fatal(err)
 	}
-	<-p.logged
+	select {
+	case <-p.logged:
+	case <-time.After(time.Minute):
+		p.t.Fatalf("the server goes on a minute after %v", sig)
+	}
 	err := p.cmd.Wait()
 	p.cmd = nil
 	return err

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -63,6 +64,10 @@ func TestKeyBesideFile(t *testing.T) {
 
 // A request under way at SIGTERM, or when the terminal is closed, is answered.
 func TestDrain(t *testing.T) {
+	// Under nohup the program ignores SIGHUP, rightly. What is handled here is not
+	// ignored there.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
 		p := newProgram(t)
 		p.start()
