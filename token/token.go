@@ -1,11 +1,11 @@
 // Package token makes and checks the JWTs that an app gets, and keeps the
 // sessions of those that can be refreshed.
 //
-// Service.Issue makes Authing's, Renew renews them, IssueAccess OAuth's, Sign those whose claims a
-// dialect makes; Verify checks one of a named Kind; JWKS publishes what others
-// need to check one without asking. Begin, Refresh, End and Lookup are for
-// sessions (session.go); Open, Resume and Close for those of clients that have a
-// session token instead of a refresh token (sessiontoken.go).
+// Service.Issue makes Authing's, Renew renews them, IssueAccess makes OAuth's, Sign
+// those whose claims a dialect makes; Verify checks one of a named Kind; JWKS
+// publishes what others need to check one without asking. Begin, Refresh, End and
+// Lookup are for sessions (session.go); Open, Resume and Close for those of clients
+// that have a session token instead of a refresh token (sessiontoken.go).
 //
 // The claims of an Authing token are Authing's, followed by the registered ones
 // of RFC 7519:
