@@ -135,7 +135,7 @@ var newer = []mutant{
 	},
 	{
 		name: "tokens: any end", file: "token/verify.go",
-		old: "case p.ExpiresAt > lastExp, !byAuthing && p.ExpiresAt-p.IssuedAt > maxLife:", new: "case p.ExpiresAt > lastExp && byAuthing:", packages: theToken,
+		old: "case p.ExpiresAt > LastExp, !byAuthing && p.ExpiresAt-p.IssuedAt > maxLife:", new: "case p.ExpiresAt > LastExp && byAuthing:", packages: theToken,
 	},
 	{
 		name: "tokens: a renewed one outlives its login", file: "token/renew.go",
@@ -146,7 +146,7 @@ var newer = []mutant{
 		old: "if damaged == nil && !bytes.Equal(own, k) {", new: "if damaged == nil && own == nil {", packages: theStore,
 	},
 	{
-		name: "codes: refused without end", file: "userpool/signin.go",
+		name: "codes: refused without end", file: "userpool/ask.go",
 		old: "\t\ts.refused.Count(from, s.now())\n", new: "", packages: append(theUsers, theBridge...),
 	},
 	{

@@ -20,11 +20,11 @@ const (
 	// MaxSkew is how far in the future a token's iat may be: the clocks of two
 	// replicas differ.
 	MaxSkew = 60 * time.Second
-	// maxLife is how long a token of ours lives at most, in seconds, and lastExp
-	// the latest end of one of Authing's, which was set there: the end of 9999.
+	// maxLife is how long a token of ours lives at most, in seconds, and LastExp
+	// the latest exp of one of Authing's, which was set there: the end of 9999.
 	// App servers have the key of HS256 and may sign any number.
 	maxLife = int64(userpool.MaxTokenTTL / time.Second)
-	lastExp = 253402300799
+	LastExp = 253402300799
 )
 
 // Claims are what a verified token says.
@@ -161,7 +161,7 @@ func (s *Service) checkClaims(t unverified, k key) error {
 		return invalid("iat or exp is missing")
 	case p.IssuedAt > s.now().Unix()+int64(MaxSkew/time.Second):
 		return invalid("issued in the future")
-	case p.ExpiresAt > lastExp, !byAuthing && p.ExpiresAt-p.IssuedAt > maxLife:
+	case p.ExpiresAt > LastExp, !byAuthing && p.ExpiresAt-p.IssuedAt > maxLife:
 		return invalid("longer than any that is issued")
 	}
 	return nil

@@ -24,6 +24,7 @@ import (
 	"slices"
 
 	"app2wxapp/audit"
+	"app2wxapp/token"
 )
 
 // Kind is a kind of records.
@@ -237,13 +238,9 @@ func pages(ctx context.Context, s Source, k Kind, after string, do func([]Record
 	}
 }
 
-// lastEnd is the last second of the year 9999. A token that ends later is
-// refused, whether or not it is on the deny-list.
-const lastEnd = 253402300799
-
 // endless tells of an entry of the deny-list whether its token ends after
-// lastEnd. There are such where tokens with any end were taken, and not every
-// store can keep one.
+// token.LastExp, and so is refused without it. There are such where tokens with any
+// end were taken, and not every store can keep one.
 func endless(r Record) bool {
-	return len(r.Key) >= 8 && binary.BigEndian.Uint64([]byte(r.Key[:8])) > lastEnd
+	return len(r.Key) >= 8 && binary.BigEndian.Uint64([]byte(r.Key[:8])) > token.LastExp
 }
