@@ -23,7 +23,7 @@ import (
 var version = "dev"
 
 func main() {
-	tuneGC()
+	tuneRuntime()
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		ends = append(ends, syscall.SIGHUP) // a terminal that is closed
@@ -36,12 +36,17 @@ func main() {
 	}
 }
 
-// tuneGC lets garbage grow to five times the live heap, which is a few MiB: at
-// the default the collector would run hundreds of times a second under load. The
-// environment's GOGC is an operator's word, and counts.
-func tuneGC() {
+// tuneRuntime lets garbage grow to four times the live heap, which is a few MiB:
+// at the default the collector would run hundreds of times a second under load.
+// And it lets one more thread run than there are processors, for the one that
+// waits for the disk: Go takes it for running. The environment's GOGC and
+// GOMAXPROCS are an operator's word, and count.
+func tuneRuntime() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(300)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"strings"
@@ -56,7 +57,7 @@ var storeKey = [32]byte{'b', 'e', 'n', 'c', 'h'}
 // runChild is a server process from its first line of input to its last.
 func runChild(in io.Reader, out io.Writer) error {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // as the program's tuneGC
+		debug.SetGCPercent(300) // as the program's tuneRuntime
 	}
 	lines, answers := bufio.NewScanner(in), json.NewEncoder(out)
 	lines.Buffer(nil, 1<<20)
@@ -86,6 +87,9 @@ func runChild(in io.Reader, out io.Writer) error {
 		public, stop = committing(f, public), f.Close
 	}
 	if len(o.Body) == 0 {
+		if os.Getenv("GOMAXPROCS") == "" {
+			runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) // as the program's tuneRuntime
+		}
 		var err error
 		if public, admin, stop, err = newBridge(o, "http://"+at.Public, log); err != nil {
 			return err

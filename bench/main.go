@@ -71,7 +71,7 @@ func main() {
 		c.connections = append(c.connections, n)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // as the servers: the load and the simulated WeChat take their processors
+		debug.SetGCPercent(300) // as the servers: the load and the simulated WeChat take their processors
 	}
 	exit(run(c, os.Stdout))
 }

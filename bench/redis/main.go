@@ -38,7 +38,7 @@ func run() error {
 		return err
 	}
 	if order.Helped {
-		debug.SetGCPercent(400) // as the bench's other servers have it
+		debug.SetGCPercent(300) // as the bench's other servers have it
 	}
 	s := &server{
 		db:     redis.NewClient(&redis.Options{Network: order.Network, Addr: order.Redis}),

@@ -34,7 +34,8 @@ type region struct {
 	from, to int
 	// hides is set where a flip may hide a record without a trace: the key of a
 	// record, its size, and the number of a page, which may then be that of an
-	// old copy of the same page, have no checksum.
+	// old copy of the same page, have no checksum. A ticket that does not open
+	// hides whose login it was.
 	hides bool
 }
 
@@ -59,7 +60,7 @@ func regions(t *testing.T, path string, b []byte) []region {
 			if number(e) != bucketEntry {
 				add(bucket+" sizes", e+8, e+16, i == count-1) // which leave no gap there
 				add(bucket+" key", key, value, true)
-				add(bucket+" value", value, end, false)
+				add(bucket+" value", value, end, bucket == bucketTickets)
 				continue
 			}
 			// A bucket: the number of its page and a sequence, which nothing uses,

@@ -138,6 +138,7 @@ type Store struct {
 	clock  clock
 	pools  poolCache
 	codes  codes
+	recent recent
 
 	queue  *queue
 	done   chan struct{}            // closed when the commit loop has ended
@@ -246,9 +247,10 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 		if err := s.readAndComplete(t); err != nil {
 			return err
 		}
-		mark, err := (&tx{Tx: t, s: s}).clock()
+		w := &tx{Tx: t, s: s}
+		mark, err := w.clock()
 		s.clock.mark.Store(mark)
-		return err
+		return errors.Join(err, w.beginRecent())
 	})
 }
 
@@ -288,6 +290,7 @@ type tx struct {
 	*bbolt.Tx
 	s       *Store
 	writes  int
+	changed lists                    // recent tickets, of the writer
 	cursors map[string]*bbolt.Cursor // of the writer, which looks often
 	key     []byte                   // scratch of userKey
 	plain   []byte                   // scratch of what is put

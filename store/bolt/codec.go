@@ -9,20 +9,15 @@ import (
 	"app2wxapp/userpool"
 )
 
-// access is the part of a user that a login reads and changes, and the user's
-// live tickets, which only the store knows.
+// access is the part of a user that a login reads and changes.
 type access struct {
 	blocked   bool
 	notBefore time.Time
 	logins    userpool.Logins
-	// live are the tickets that may be live, oldest first. One of them that has
-	// been redeemed is a login that logins lacks.
-	live []liveTicket
-}
-
-type liveTicket struct {
-	key       ticket.Key
-	expiresAt time.Time
+	counted   uint64 // the last of the store's logins (ticketRecord) that is in logins
+	// listed are tickets as an earlier version of the program lists them: one of
+	// them that it redeemed is a login that logins lacks.
+	listed []ticket.Key
 }
 
 func (a access) of(u *userpool.User) {
@@ -37,11 +32,8 @@ func (a access) encode(buf []byte) []byte {
 	e.Num(a.logins.Count)
 	e.Time(a.logins.Last)
 	e.Bytes(a.logins.Addr.AsSlice())
-	e.Num(uint64(len(a.live)))
-	for _, t := range a.live {
-		e.Bytes(t.key[:])
-		e.Time(t.expiresAt)
-	}
+	e.Num(0) // of listed
+	e.Num(a.counted)
 	return e
 }
 
@@ -52,12 +44,13 @@ func decodeAccess(rec string) (access, error) {
 	a.logins.Last = d.Time()
 	a.logins.Addr = d.Addr()
 	if n := d.Count(); n > 0 {
-		a.live = make([]liveTicket, n)
-		for i := range a.live {
-			copy(a.live[i].key[:], d.Text())
-			a.live[i].expiresAt = d.Time()
+		a.listed = make([]ticket.Key, n)
+		for i := range a.listed {
+			copy(a.listed[i][:], d.Text())
+			d.Time() // its end
 		}
 	}
+	a.counted = d.Num()
 	return a, d.Err
 }
 
@@ -66,6 +59,7 @@ type ticketRecord struct {
 	ticket.Ticket
 	epoch      string
 	void       bool
+	ended      bool // it had expired when the user's next one was issued
 	redeemedAt time.Time
 	jti        string
 	tokenEnd   time.Time
@@ -73,6 +67,9 @@ type ticketRecord struct {
 	answer     string     // the user as answered, kept if idem is
 	revoked    bool       // a replay put the token on the deny-list
 	addr       netip.Addr // who redeemed it
+	// login says which of the store's logins it was, from 1 on: the user's access
+	// says up to which they are counted. 0 for one that was counted elsewhere.
+	login uint64
 }
 
 // A ticket's record begins with its format. What was written before there was
@@ -88,7 +85,7 @@ func shortEpoch(s string) string { return s[:min(len(s), epochSize)] }
 // redeemedSize is what a redemption adds to a record, with an IPv6 address and
 // without an Idempotency-Key. A fresh ticket has room for it, so that a
 // redemption changes no size: tickets lie on full pages, which would split.
-const redeemedSize = 2*6 + 17 + 17
+const redeemedSize = 2*6 + 17 + 17 + 1 + 1 + 6 + 1
 
 // encode returns the record, in buf's memory if that is large enough.
 func (t ticketRecord) encode(buf []byte) []byte {
@@ -107,10 +104,10 @@ func (t ticketRecord) encode(buf []byte) []byte {
 	e.ID(t.jti)
 	e.Time(t.tokenEnd)
 	e.Bytes(t.addr.AsSlice())
-	if t.idem != "" {
-		e.Text(t.idem)
-		e.Text(t.answer)
-	}
+	e.Text(t.idem)
+	e.Text(t.answer)
+	e.Num(t.login)
+	e.Flag(t.ended)
 	e.Room(fresh + redeemedSize)
 	return e
 }
@@ -133,6 +130,8 @@ func decodeTicket(key ticket.Key, rec string) (ticketRecord, error) {
 	t.addr = d.Addr()
 	t.idem = d.Text()
 	t.answer = d.Text()
+	t.login = d.Num()
+	t.ended = d.Flag()
 	return t, d.Err
 }
 

@@ -179,13 +179,13 @@ func (s *Store) commitLoop() {
 }
 
 // pause returns how long the writer pauses after a commit of n writes that took
-// so long: not at all for a few, else from half to twice as long, the longer the
-// more there are.
+// so long: not at all for a few, else from a third to four thirds as long, the
+// longer the more there are.
 func pause(n int, took time.Duration) time.Duration {
 	if n < fewWrites {
 		return 0
 	}
-	return min(took*time.Duration(min(max(n, 20), 80))/40, maxPause)
+	return min(took*time.Duration(min(max(n, 20), 80))/60, maxPause)
 }
 
 // fill waits that long for more to queue up, or until no more come.

@@ -200,7 +200,10 @@ func newSource(s *Store, db *bbolt.DB) (src *Source, err error) {
 	if err := s.readKeys(bt); err != nil {
 		return nil, errors.Join(err, bt.Rollback())
 	}
-	return &Source{t: &tx{Tx: bt, s: s, cursors: map[string]*bbolt.Cursor{}, scratch: make([]byte, 0, scratchSize)}, close: func() error { return nil }}, nil
+	t := &tx{Tx: bt, s: s, cursors: map[string]*bbolt.Cursor{}, scratch: make([]byte, 0, scratchSize)}
+	l, _, _ := t.readRecent()
+	s.recent.begin(l)
+	return &Source{t: t, close: func() error { return nil }}, nil
 }
 
 // Close ends the read.

@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	"app2wxapp/ticket"
@@ -33,6 +31,7 @@ func (t *tx) ticket(k ticket.Key) (ticketRecord, error) {
 
 func (t *tx) putTicket(r ticketRecord) error {
 	t.plain = r.encode(t.plain)
+	t.note(r)
 	return t.put(bucketTickets, r.Key[:], t.plain)
 }
 
@@ -42,36 +41,50 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 		return err
 	}
 	return s.update(func(t *tx) error {
-		a, err := t.writtenAccess(created.PoolID, created.UserID)
-		if err != nil {
+		if t.sealed(bucketAccess, t.userKey(created.PoolID, created.UserID)) == nil {
+			return corrupt(bucketAccess, errNoUser)
+		}
+		if err := t.makeRoom(created, now); err != nil {
 			return err
 		}
-		ended := func(l liveTicket) bool { return !now.Before(l.expiresAt) }
-		if len(a.live) >= ticket.MaxLive || slices.ContainsFunc(a.live, ended) {
-			// Only now has somebody to look which of them were logins.
-			if err := t.countLogins(&a); err != nil {
-				return err
-			}
-			a.live = slices.DeleteFunc(a.live, ended)
-		}
-		for len(a.live) >= ticket.MaxLive {
-			if err := t.void(a.live[0].key); err != nil {
-				return err
-			}
-			a.live = a.live[1:]
-		}
-		a.live = append(a.live, liveTicket{created.Key, created.ExpiresAt})
 		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch}); err != nil {
 			return err
 		}
-		if err := t.markClock(now); err != nil {
-			return err
-		}
-		return t.putAccess(created.PoolID, created.UserID, a)
+		return t.markClock(now)
 	})
 }
 
-func (t *tx) void(k ticket.Key) error {
+// makeRoom ends those of the user's tickets that have expired, and voids the
+// oldest that are live until the one that is created is one of ticket.MaxLive.
+func (t *tx) makeRoom(created ticket.Ticket, now time.Time) error {
+	over := func(l liveTicket) bool { return l.end <= now.UnixMilli() }
+	list := t.liveOf(personOf(t.userKey(created.PoolID, created.UserID)))
+	live := len(list)
+	for _, l := range list {
+		if over(l) {
+			live--
+		}
+	}
+	for _, l := range list {
+		var mark func(*ticketRecord)
+		switch {
+		case over(l):
+			mark = func(r *ticketRecord) { r.ended = true }
+		case live >= ticket.MaxLive:
+			mark = func(r *ticketRecord) { r.void = true }
+			live--
+		default:
+			continue
+		}
+		if err := t.end(l.key, mark); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end marks a ticket that is over.
+func (t *tx) end(k ticket.Key, mark func(*ticketRecord)) error {
 	r, err := t.ticket(k)
 	if errors.Is(err, ticket.ErrUnknown) {
 		return nil // swept
@@ -79,27 +92,8 @@ func (t *tx) void(k ticket.Key) error {
 	if err != nil {
 		return err
 	}
-	r.void = true
+	mark(&r)
 	return t.putTicket(r)
-}
-
-// countLogins moves the live tickets that have been redeemed into the logins.
-func (t *tx) countLogins(a *access) error {
-	kept := a.live[:0]
-	for _, l := range a.live {
-		r, err := t.ticket(l.key)
-		switch {
-		case errors.Is(err, ticket.ErrUnknown): // expired, and swept
-		case err != nil:
-			return err
-		case r.redeemedAt.IsZero():
-			kept = append(kept, l)
-		default:
-			a.count(r.redeemedAt, r.addr)
-		}
-	}
-	a.live = kept
-	return nil
 }
 
 func (a *access) count(at time.Time, addr netip.Addr) {
@@ -112,7 +106,7 @@ func (a *access) count(at time.Time, addr netip.Addr) {
 // judge says whether an attempt can redeem the ticket: nil, or why not. repeated
 // tells that the first answer is due again.
 func (s *Store) judge(r ticketRecord, attempt ticket.Redemption) (repeated bool, err error) {
-	expired := !attempt.Now.Before(r.ExpiresAt)
+	expired := r.ended || !attempt.Now.Before(r.ExpiresAt)
 	redeemed := !r.redeemedAt.IsZero()
 	repeated = redeemed && !expired && r.idem != "" && r.idem == string(attempt.Idempotency[:])
 	switch {
@@ -177,17 +171,14 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if repeated, err = s.judge(r, attempt); err != nil {
 			return err
 		}
-		a, err := t.writtenAccess(r.PoolID, r.UserID)
+		a, err := t.access(r.PoolID, r.UserID)
 		if err != nil {
 			return err
 		}
-		if !a.drop(r.Key) && !repeated && !r.void {
-			return ticket.ErrExpired // it had ended when the user's next one was issued: the clock stepped back
-		}
-		if err = t.countLogins(&a); err != nil {
+		if err = r.judgeUser(a); err != nil || repeated {
 			return err
 		}
-		if err = r.judgeUser(a); err != nil || repeated {
+		if r.login, err = t.nextLogin(); err != nil {
 			return err
 		}
 		a.count(attempt.Now, attempt.Addr)
@@ -220,13 +211,6 @@ func (r ticketRecord) refused(err error) (ticket.Redeemed, error) {
 		return ticket.Redeemed{}, err
 	}
 	return ticket.Redeemed{Ticket: r.Ticket}, err
-}
-
-// drop takes the ticket off the list, and tells whether it was on it.
-func (a *access) drop(k ticket.Key) bool {
-	before := len(a.live)
-	a.live = slices.DeleteFunc(a.live, func(l liveTicket) bool { return l.key == k })
-	return len(a.live) < before
 }
 
 // answered returns the answer that the ticket's redemption gave.
@@ -275,7 +259,11 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 // itself is swept when a ticket of its age has ended for certain. What is found by a
 // read may have been renewed before the write: that is looked at again there, but
 // for what ends with the time in its key.
-func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, error) {
+func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int, error) {
+	s.recent.forget(now)
+	if err := s.settle(ctx); err != nil {
+		return 0, err
+	}
 	var old []ticket.Key
 	var ended, sessions, unfinished, recipients, events [][]byte
 	var damaged error
@@ -317,12 +305,6 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 	}
 	var total int
 	err = s.updateLater(func(t *tx) error {
-		settled := t.settle(old)
-		for _, user := range slices.Sorted(maps.Keys(settled)) {
-			if err := t.put(bucketAccess, []byte(user), settled[user].encode(nil)); err != nil {
-				return err
-			}
-		}
 		for _, k := range old {
 			if err := t.delete(bucketTickets, k[:]); err != nil {
 				return err
@@ -355,28 +337,6 @@ func (s *Store) SweepTickets(_ context.Context, now time.Time, limit int) (int, 
 		return 0, err
 	}
 	return total, damaged
-}
-
-// settle returns the access, by userKey, of those whose logins by the tickets
-// are not counted yet, counted. A record that does not open counts nothing and
-// holds up nothing.
-func (t *tx) settle(old []ticket.Key) map[string]access {
-	settled := map[string]access{}
-	for _, k := range old {
-		r, err := t.ticket(k)
-		if err != nil || r.redeemedAt.IsZero() {
-			continue
-		}
-		a, err := t.writtenAccess(r.PoolID, r.UserID)
-		if err != nil || !slices.ContainsFunc(a.live, func(l liveTicket) bool { return l.key == k }) {
-			continue // it was counted when this was written
-		}
-		if err := t.countLogins(&a); err != nil {
-			continue
-		}
-		settled[string(t.userKey(r.PoolID, r.UserID))] = a
-	}
-	return settled
 }
 
 // revokedKey sorts the deny-list by the tokens' end, so that it is swept from

@@ -10,6 +10,7 @@ import (
 
 	"app2wxapp/audit"
 	"app2wxapp/store/record"
+	"app2wxapp/ticket"
 	"app2wxapp/userpool"
 )
 
@@ -35,7 +36,31 @@ func (t *tx) access(poolID, userID string) (access, error) {
 	if err != nil {
 		return a, err
 	}
-	return a, t.countLogins(&a)
+	last := a.counted
+	for _, l := range t.loginsOf(t.userKey(poolID, userID)) {
+		if l.number > a.counted {
+			a.count(l.at, l.addr)
+			last = max(last, l.number)
+		}
+	}
+	a.counted = last
+	return a, t.countListed(&a)
+}
+
+// countListed counts the logins of the list.
+func (t *tx) countListed(a *access) error {
+	for _, k := range a.listed {
+		r, err := t.ticket(k)
+		switch {
+		case errors.Is(err, ticket.ErrUnknown): // swept
+		case err != nil:
+			return err
+		case !r.redeemedAt.IsZero() && r.login == 0:
+			a.count(r.redeemedAt, r.addr)
+		}
+	}
+	a.listed = nil
+	return nil
 }
 
 func (t *tx) writtenAccess(poolID, userID string) (access, error) {
