@@ -14,7 +14,7 @@ type access struct {
 	blocked   bool
 	notBefore time.Time
 	logins    userpool.Logins
-	counted   uint64 // the last of the store's logins (ticketRecord) that is in logins
+	counted   uint64 // the number (of ticketRecord) of the last redemption that is in logins
 	// listed are tickets as an earlier version of the program lists them: one of
 	// them that it redeemed is a login that logins lacks.
 	listed []ticket.Key
@@ -67,9 +67,10 @@ type ticketRecord struct {
 	answer     string     // the user as answered, kept if idem is
 	revoked    bool       // a replay put the token on the deny-list
 	addr       netip.Addr // who redeemed it
-	// login says which of the store's logins it was, from 1 on: the user's access
-	// says up to which they are counted. 0 for one that was counted elsewhere.
-	login uint64
+	// number is a live ticket's place in the order in which the store issued them;
+	// that of its redemption then, in the same count: the user's access says up to
+	// which they are counted as logins. 0 for what came from elsewhere.
+	number uint64
 }
 
 // A ticket's record begins with its format. What was written before there was
@@ -106,7 +107,7 @@ func (t ticketRecord) encode(buf []byte) []byte {
 	e.Bytes(t.addr.AsSlice())
 	e.Text(t.idem)
 	e.Text(t.answer)
-	e.Num(t.login)
+	e.Num(t.number)
 	e.Flag(t.ended)
 	e.Room(fresh + redeemedSize)
 	return e
@@ -130,7 +131,7 @@ func decodeTicket(key ticket.Key, rec string) (ticketRecord, error) {
 	t.addr = d.Addr()
 	t.idem = d.Text()
 	t.answer = d.Text()
-	t.login = d.Num()
+	t.number = d.Num()
 	t.ended = d.Flag()
 	return t, d.Err
 }

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"net/netip"
@@ -41,11 +42,12 @@ type recent struct {
 type person [16]byte
 
 type liveTicket struct {
-	key ticket.Key
-	end int64 // milliseconds since 1970
+	number uint64 // of ticketRecord
+	key    ticket.Key
+	end    int64 // milliseconds since 1970
 }
 
-// login is a redemption, by its number in ticketRecord.
+// login is a redemption.
 type login struct {
 	number uint64
 	at     time.Time
@@ -173,7 +175,7 @@ func (t *tx) liveOf(who person) []liveTicket {
 	return t.s.recent.live[who]
 }
 
-// loginsOf returns the user's logins that may not be counted, in no order.
+// loginsOf returns the user's logins that may not be counted, in their order.
 func (t *tx) loginsOf(userKey []byte) []login {
 	if list, changed := t.changed.logins[string(userKey)]; changed {
 		return list
@@ -196,13 +198,13 @@ func (t *tx) note(r ticketRecord) {
 	i := slices.IndexFunc(live, func(l liveTicket) bool { return l.key == r.Key })
 	switch lives := r.lives(t.s.epoch); {
 	case lives && i < 0:
-		t.changed.live[who] = append(slices.Clip(live), liveTicket{r.Key, r.ExpiresAt.UnixMilli()})
+		t.changed.live[who] = append(slices.Clip(live), liveTicket{r.number, r.Key, r.ExpiresAt.UnixMilli()})
 	case !lives && i >= 0:
 		t.changed.live[who] = slices.Delete(slices.Clone(live), i, i+1)
 	}
 	logins := t.loginsOf(user)
-	if r.login > 0 && !slices.ContainsFunc(logins, func(l login) bool { return l.number == r.login }) {
-		t.changed.logins[string(user)] = append(slices.Clip(logins), login{r.login, r.redeemedAt, r.addr})
+	if r.counts() && !slices.ContainsFunc(logins, func(l login) bool { return l.number == r.number }) {
+		t.changed.logins[string(user)] = append(slices.Clip(logins), login{r.number, r.redeemedAt, r.addr})
 	}
 }
 
@@ -210,6 +212,9 @@ func (t *tx) note(r ticketRecord) {
 func (t ticketRecord) lives(epoch string) bool {
 	return t.redeemedAt.IsZero() && !t.void && !t.ended && t.epoch == epoch
 }
+
+// counts tells whether the ticket is one of its user's logins here.
+func (t ticketRecord) counts() bool { return !t.redeemedAt.IsZero() && t.number > 0 }
 
 // readRecent makes the lists of the records, and returns the users whose access
 // still lists tickets that were redeemed, as that of an earlier version does.
@@ -229,18 +234,24 @@ func (t *tx) readRecent() (l lists, listed []string, damaged int) {
 		}
 		user := t.userKey(r.PoolID, r.UserID)
 		if r.lives(t.s.epoch) {
-			l.live[personOf(user)] = append(l.live[personOf(user)], liveTicket{r.Key, r.ExpiresAt.UnixMilli()})
+			l.live[personOf(user)] = append(l.live[personOf(user)], liveTicket{r.number, r.Key, r.ExpiresAt.UnixMilli()})
 		}
 		if r.redeemedAt.IsZero() {
 			continue
 		}
 		a, err := t.writtenAccess(r.PoolID, r.UserID)
-		if err == nil && r.login > a.counted {
-			l.logins[string(user)] = append(l.logins[string(user)], login{r.login, r.redeemedAt, r.addr})
+		if err == nil && r.number > a.counted {
+			l.logins[string(user)] = append(l.logins[string(user)], login{r.number, r.redeemedAt, r.addr})
 		}
 		if slices.Contains(a.listed, r.Key) {
 			listed = append(listed, string(user))
 		}
+	}
+	for _, live := range l.live {
+		slices.SortFunc(live, func(a, b liveTicket) int { return cmp.Compare(a.number, b.number) })
+	}
+	for _, logins := range l.logins {
+		slices.SortFunc(logins, func(a, b login) int { return cmp.Compare(a.number, b.number) })
 	}
 	return l, listed, damaged
 }
@@ -265,7 +276,8 @@ func (t *tx) beginRecent() error {
 	return nil
 }
 
-// nextLogin returns the number of a login that is about to be stored.
-func (t *tx) nextLogin() (uint64, error) {
+// nextNumber returns the number of a ticket, or a redemption, that is about to be
+// put.
+func (t *tx) nextNumber() (uint64, error) {
 	return t.Bucket([]byte(bucketTickets)).NextSequence()
 }

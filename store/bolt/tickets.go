@@ -47,7 +47,11 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 		if err := t.makeRoom(created, now); err != nil {
 			return err
 		}
-		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch}); err != nil {
+		number, err := t.nextNumber()
+		if err != nil {
+			return err
+		}
+		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch, number: number}); err != nil {
 			return err
 		}
 		return t.markClock(now)
@@ -178,7 +182,7 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if err = r.judgeUser(a); err != nil || repeated {
 			return err
 		}
-		if r.login, err = t.nextLogin(); err != nil {
+		if r.number, err = t.nextNumber(); err != nil {
 			return err
 		}
 		a.count(attempt.Now, attempt.Addr)

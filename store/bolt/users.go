@@ -55,7 +55,7 @@ func (t *tx) countListed(a *access) error {
 		case errors.Is(err, ticket.ErrUnknown): // swept
 		case err != nil:
 			return err
-		case !r.redeemedAt.IsZero() && r.login == 0:
+		case !r.redeemedAt.IsZero() && r.number == 0:
 			a.count(r.redeemedAt, r.addr)
 		}
 	}
