@@ -26,7 +26,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "life: > for >= at ExpiresAt", file: "store/bolt/tickets.go",
-		old: "expired := !attempt.Now.Before(r.ExpiresAt)", new: "expired := attempt.Now.After(r.ExpiresAt)", packages: theStore,
+		old: "expired := r.ended || !attempt.Now.Before(r.ExpiresAt)", new: "expired := r.ended || attempt.Now.After(r.ExpiresAt)", packages: theStore,
 	},
 	{
 		name: "tenant: the pool is ignored", file: "store/bolt/tickets.go",
@@ -93,15 +93,39 @@ var mutants = []mutant{
 	},
 	{
 		name: "a blocked user redeems", file: "store/bolt/tickets.go",
-		old: "case a.blocked:", new: "case a.blocked && len(a.live) > 1000:", packages: theStore,
+		old: "case a.blocked:", new: "case a.blocked && a.logins.Count > 1000:", packages: theStore,
 	},
 	{
 		name: "a sixth ticket voids nothing", file: "store/bolt/tickets.go",
-		old: "for len(a.live) >= ticket.MaxLive {", new: "for len(a.live) > 1000 {", packages: theStore,
+		old: "case live >= ticket.MaxLive:", new: "case live > 1000:", packages: theStore,
 	},
 	{
-		name: "a redeemed ticket keeps its place, and takes its login along", file: "store/bolt/tickets.go",
-		old: "\t\t\tif err := t.countLogins(&a); err != nil {\n\t\t\t\treturn err\n\t\t\t}\n\t\t\ta.live = slices", new: "\t\t\ta.live = slices", packages: theStore,
+		name: "recent: a redeemed ticket keeps its place", file: "store/bolt/recent.go",
+		old: "case !lives && i >= 0:", new: "case !lives && i > 1000:", packages: theStore,
+	},
+	{
+		name: "recent: a ticket that another clock saw end lives", file: "store/bolt/tickets.go",
+		old: "mark = func(r *ticketRecord) { r.ended = true }", new: "continue", packages: theStore,
+	},
+	{
+		name: "recent: a restart forgets the tickets that live", file: "store/bolt/recent.go",
+		old: "\tt.s.recent.begin(l)\n", new: "\tl.live = map[userHash][]liveTicket{}\n\tt.s.recent.begin(l)\n", packages: theStore,
+	},
+	{
+		name: "recent: a restart forgets the logins", file: "store/bolt/recent.go",
+		old: "\tt.s.recent.begin(l)\n", new: "\tl.logins = map[string][]login{}\n\tt.s.recent.begin(l)\n", packages: theStore,
+	},
+	{
+		name: "recent: a replay is a login", file: "store/bolt/recent.go",
+		old: "r.counts() && !slices.ContainsFunc(logins, func(l login) bool { return l.number == r.number })", new: "r.counts()", packages: theStore,
+	},
+	{
+		name: "recent: in the order of hashes", file: "store/bolt/recent.go",
+		old: "return cmp.Compare(a.number, b.number) })\n\t}\n\tfor _, logins", new: "return slices.Compare(a.key[:], b.key[:]) })\n\t}\n\tfor _, logins", packages: theStore,
+	},
+	{
+		name: "recent: an earlier version's list is not counted", file: "store/bolt/recent.go",
+		old: "for _, user := range listed {", new: "for _, user := range listed[:0] {", packages: theStore,
 	},
 	{
 		name: "sign-out leaves tickets alive", file: "store/bolt/tickets.go",
@@ -109,11 +133,11 @@ var mutants = []mutant{
 	},
 	{
 		name: "a swept ticket takes its login along", file: "store/bolt/tickets.go",
-		old: "settled := t.settle(old)", new: "settled := map[string]access{}", packages: theStore,
+		old: "if err := s.settle(ctx, now); err != nil {", new: "if err := ctx.Err(); err != nil {", packages: theStore,
 	},
 	{
-		name: "a swept login is counted twice", file: "store/bolt/tickets.go",
-		old: "if err != nil || !slices.ContainsFunc(a.live, func(l liveTicket) bool { return l.key == k }) {", new: "if a.count(r.redeemedAt, r.addr); err != nil {", packages: theStore,
+		name: "a swept login is counted twice", file: "store/bolt/users.go",
+		old: "\ta.counted = last\n", new: "\t_ = last\n", packages: theStore,
 	},
 	{
 		name: "a failed commit is answered as done", file: "store/bolt/commit.go",

@@ -63,8 +63,8 @@ func regions(t *testing.T, path string, b []byte) []region {
 				add(bucket+" value", value, end, bucket == bucketTickets)
 				continue
 			}
-			// A bucket: the number of its page and a sequence, which nothing uses,
-			// then the page itself if it is small.
+			// A bucket: the number of its page and a sequence, then the page itself
+			// if it is small.
 			add(bucket+" sizes", e+8, e+16, false)
 			add(bucket+" key", key, value, false)
 			add(bucket+" page number", value, value+8, true)

@@ -50,6 +50,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -247,7 +248,7 @@ func (s *Store) unlock(db *bbolt.DB) (err error) {
 		if err := s.readAndComplete(t); err != nil {
 			return err
 		}
-		w := &tx{Tx: t, s: s}
+		w := &tx{Tx: t, s: s, cursors: map[string]*bbolt.Cursor{}, scratch: make([]byte, 0, scratchSize)}
 		mark, err := w.clock()
 		s.clock.mark.Store(mark)
 		return errors.Join(err, w.beginRecent())
@@ -265,7 +266,7 @@ func (s *Store) readAndComplete(t *bbolt.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return t.Bucket([]byte(bucketMeta)).Put([]byte(metaSchema), []byte(strconv.Itoa(schema)))
 }
 
 // readKeys reads the schema, the data keys and the epoch.

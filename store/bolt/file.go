@@ -20,7 +20,9 @@ import (
 )
 
 const (
-	schema      = 1 // of this program; a file with a higher one is refused
+	// schema is that of this program; a file with a higher one is refused. With 1 a
+	// user's live tickets stood in access, and what lives now would not be found.
+	schema      = 2
 	recordKeyID = 1
 	metaSchema  = "schema"
 	metaKeys    = "keys"

@@ -79,8 +79,8 @@ func TestMetaBucket(t *testing.T) {
 		change func(tx *bbolt.Tx) error
 		words  []string
 	}{
-		{"newer schema", func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Put([]byte(metaSchema), []byte("2")) },
-			[]string{"a newer app2wxapp wrote it", "schema 2", "knows 1"}},
+		{"newer schema", func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Put([]byte(metaSchema), []byte("3")) },
+			[]string{"a newer app2wxapp wrote it", "schema 3", "knows 2"}},
 		{"schema 0", func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Put([]byte(metaSchema), []byte("0")) }, []string{"schema number is damaged"}},
 		{"no number", func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Put([]byte(metaSchema), []byte("q")) }, []string{"schema number is damaged"}},
 		{"no schema", func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Delete([]byte(metaSchema)) }, []string{"schema number is damaged"}},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -23,23 +24,28 @@ const (
 	// settleBatch is how many users' logins are counted in a transaction:
 	// redemptions wait for it.
 	settleBatch = 100
-	// forgetBatch is how many users are looked through at a time, with the same
-	// in mind.
-	forgetBatch = 1000
+	// lookBatch is how many users are looked through at a time, with the same in
+	// mind.
+	lookBatch = 1000
+	// settleEvery is how long logins are gathered at least, and longer than a read
+	// takes.
+	settleEvery = 5 * time.Second
 )
 
 // recent is the tickets that can be redeemed, and the logins that are not counted.
 type recent struct {
 	mu     sync.RWMutex
-	live   map[person][]liveTicket // the first issued first; lists are replaced, never changed
-	logins map[string][]login      // by userKey; likewise
-	// Those up to this login are counted on disk. They are forgotten one sweep
-	// later: a read that began before finds them here.
+	live   map[userHash][]liveTicket // the first issued first; lists are replaced, never changed
+	logins map[string][]login        // by userKey; likewise
+	newest uint64                    // number of all of these
+	// Logins up to this one were counted on disk at that time. They are forgotten
+	// when others are: a read that began before finds them here.
 	counted uint64
+	settled time.Time
 }
 
-// person is a user in less memory than their key takes.
-type person [16]byte
+// userHash is a user in less memory than their key takes.
+type userHash [16]byte
 
 type liveTicket struct {
 	number uint64 // of ticketRecord
@@ -56,20 +62,24 @@ type login struct {
 
 // lists are those of some users, as a transaction leaves them.
 type lists struct {
-	live   map[person][]liveTicket
+	live   map[userHash][]liveTicket
 	logins map[string][]login
 }
 
-func personOf(userKey []byte) person {
+func hashOf(userKey []byte) userHash {
 	sum := sha256.Sum256(userKey)
-	return person(sum[:16])
+	return userHash(sum[:16])
 }
 
 // begin forgets everything but these.
 func (r *recent) begin(l lists) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.live, r.logins, r.counted = l.live, l.logins, 0
+	r.live, r.logins = l.live, l.logins
+	r.newest, r.counted, r.settled = 0, 0, time.Time{}
+	for _, list := range l.logins {
+		r.newest = max(r.newest, list[len(list)-1].number)
+	}
 }
 
 func (r *recent) put(l lists) {
@@ -80,6 +90,7 @@ func (r *recent) put(l lists) {
 	}
 	for user, list := range l.logins {
 		setList(r.logins, user, list)
+		r.newest = max(r.newest, list[len(list)-1].number)
 	}
 }
 
@@ -91,54 +102,80 @@ func setList[K comparable, T any](m map[K][]T, k K, list []T) {
 	}
 }
 
-// due returns the users with logins that are to be counted, in the order of their
-// keys, and the last of these logins.
-func (r *recent) due() (users []string, last uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for user, list := range r.logins {
-		list = slices.DeleteFunc(slices.Clone(list), func(l login) bool { return l.number <= r.counted })
-		setList(r.logins, user, list)
-		if len(list) > 0 {
-			users = append(users, user)
-		}
-		for _, l := range list {
-			last = max(last, l.number)
+// look calls each for each key of the map, with mu held, of which it lets go in
+// between.
+func look[K comparable, T any](mu sync.Locker, m map[K]T, each func(K)) {
+	mu.Lock()
+	defer mu.Unlock()
+	n := 0
+	for k := range m {
+		each(k)
+		if n++; n%lookBatch == 0 {
+			mu.Unlock()
+			mu.Lock()
 		}
 	}
+}
+
+// due forgets the logins that were counted the time before, and returns the users
+// with others, in the order of their keys, and the last of these logins; nobody
+// if the time before is too short ago.
+func (r *recent) due(now time.Time) (users []string, last uint64) {
+	r.mu.Lock()
+	all, counted, last := r.logins, r.counted, r.newest
+	early := !now.Before(r.settled) && now.Before(r.settled.Add(settleEvery))
+	r.mu.Unlock()
+	if early {
+		return nil, counted
+	}
+	look(&r.mu, all, func(user string) {
+		list := all[user]
+		left := slices.IndexFunc(list, func(l login) bool { return l.number > counted })
+		if left < 0 {
+			left = len(list)
+		}
+		setList(all, user, list[left:])
+		if left < len(list) {
+			users = append(users, user)
+		}
+	})
 	slices.Sort(users)
 	return users, last
 }
 
-// settled is told that the logins up to this one are counted on disk.
-func (r *recent) settled(last uint64) {
+// settledUp is told that the logins up to this one are counted on disk.
+func (r *recent) settledUp(last uint64, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.counted = max(r.counted, last)
-}
-
-// forget forgets tickets that no clock takes for live any more.
-func (r *recent) forget(now time.Time) {
-	ended := now.Add(-maxStepBack - markEvery).UnixMilli()
-	over := func(l liveTicket) bool { return l.end <= ended }
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := 0
-	for who, list := range r.live {
-		if slices.ContainsFunc(list, over) {
-			setList(r.live, who, slices.DeleteFunc(slices.Clone(list), over))
-		}
-		if n++; n%forgetBatch == 0 {
-			r.mu.Unlock()
-			r.mu.Lock()
-		}
+	if last > r.counted {
+		r.counted, r.settled = last, now
 	}
 }
 
-// settle counts the logins that are not counted yet. A user whose record does not
-// open holds up nobody, and theirs are lost.
-func (s *Store) settle(ctx context.Context) error {
-	users, last := s.recent.due()
+// forget forgets the tickets that ended at that time or before.
+func (r *recent) forget(at int64) {
+	over := func(l liveTicket) bool { return l.end <= at }
+	r.mu.Lock()
+	all := r.live
+	r.mu.Unlock()
+	look(&r.mu, all, func(who userHash) {
+		if list := all[who]; slices.ContainsFunc(list, over) {
+			setList(all, who, slices.DeleteFunc(slices.Clone(list), over))
+		}
+	})
+}
+
+// settle counts the logins that are not counted yet, and forgets tickets that
+// nobody's clock can take for live: a clock that falls behind its mark ends all of
+// them. A user whose record does not open holds up nobody.
+func (s *Store) settle(ctx context.Context, now time.Time) error {
+	seen := now.UnixMilli()
+	if s.clock.now != nil {
+		seen = min(seen, s.clock.mark.Load())
+	}
+	s.recent.forget(seen - maxStepBack.Milliseconds())
+
+	users, last := s.recent.due(now)
 	for batch := range slices.Chunk(users, settleBatch) {
 		err := s.updateLater(func(t *tx) error {
 			for _, user := range batch {
@@ -153,20 +190,17 @@ func (s *Store) settle(ctx context.Context) error {
 			}
 			return nil
 		})
-		if err != nil {
+		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 	}
-	s.recent.settled(last)
+	s.recent.settledUp(last, now)
 	return nil
 }
 
 // liveOf returns the user's tickets that can be redeemed, or have expired a moment
 // ago, the first issued first.
-func (t *tx) liveOf(who person) []liveTicket {
+func (t *tx) liveOf(who userHash) []liveTicket {
 	if list, changed := t.changed.live[who]; changed {
 		return list
 	}
@@ -189,11 +223,11 @@ func (t *tx) loginsOf(userKey []byte) []login {
 // transactions see it when this one is committed.
 func (t *tx) note(r ticketRecord) {
 	if t.changed.live == nil {
-		t.changed = lists{map[person][]liveTicket{}, map[string][]login{}}
+		t.changed = lists{map[userHash][]liveTicket{}, map[string][]login{}}
 		t.OnCommit(func() { t.s.recent.put(t.changed) })
 	}
 	user := t.userKey(r.PoolID, r.UserID)
-	who := personOf(user)
+	who := hashOf(user)
 	live := t.liveOf(who)
 	i := slices.IndexFunc(live, func(l liveTicket) bool { return l.key == r.Key })
 	switch lives := r.lives(t.s.epoch); {
@@ -220,7 +254,7 @@ func (t ticketRecord) counts() bool { return !t.redeemedAt.IsZero() && t.number 
 // still lists tickets that were redeemed, as that of an earlier version does.
 // damaged is how many records do not open.
 func (t *tx) readRecent() (l lists, listed []string, damaged int) {
-	l = lists{map[person][]liveTicket{}, map[string][]login{}}
+	l = lists{map[userHash][]liveTicket{}, map[string][]login{}}
 	c := t.Bucket([]byte(bucketTickets)).Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
 		if len(k) != len(ticket.Key{}) {
@@ -234,7 +268,7 @@ func (t *tx) readRecent() (l lists, listed []string, damaged int) {
 		}
 		user := t.userKey(r.PoolID, r.UserID)
 		if r.lives(t.s.epoch) {
-			l.live[personOf(user)] = append(l.live[personOf(user)], liveTicket{r.number, r.Key, r.ExpiresAt.UnixMilli()})
+			l.live[hashOf(user)] = append(l.live[hashOf(user)], liveTicket{r.number, r.Key, r.ExpiresAt.UnixMilli()})
 		}
 		if r.redeemedAt.IsZero() {
 			continue
@@ -266,10 +300,10 @@ func (t *tx) beginRecent() error {
 	for _, user := range listed {
 		poolID, id := splitUserKey(user)
 		a, err := t.access(poolID, id)
-		if err == nil {
-			err = t.putAccess(poolID, id, a)
-		}
 		if err != nil {
+			continue // one of the damaged
+		}
+		if err := t.putAccess(poolID, id, a); err != nil {
 			return err
 		}
 	}
@@ -277,7 +311,14 @@ func (t *tx) beginRecent() error {
 }
 
 // nextNumber returns the number of a ticket, or a redemption, that is about to be
-// put.
-func (t *tx) nextNumber() (uint64, error) {
-	return t.Bucket([]byte(bucketTickets)).NextSequence()
+// put: the highest so far, and higher than that one, as a damaged sequence may not
+// be.
+func (t *tx) nextNumber(than uint64) (uint64, error) {
+	b := t.Bucket([]byte(bucketTickets))
+	if b.Sequence() < than {
+		if err := b.SetSequence(than); err != nil {
+			return 0, err
+		}
+	}
+	return b.NextSequence()
 }

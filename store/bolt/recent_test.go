@@ -3,6 +3,7 @@ package bolt
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	bbolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
+	"app2wxapp/audit"
 	"app2wxapp/store/move"
 	"app2wxapp/store/record"
 	"app2wxapp/ticket"
@@ -22,7 +24,7 @@ import (
 // not: tickets that have ended, and logins that are counted.
 func recentNow(t *testing.T, s *Store, now time.Time) lists {
 	t.Helper()
-	l := lists{map[person][]liveTicket{}, map[string][]login{}}
+	l := lists{map[userHash][]liveTicket{}, map[string][]login{}}
 	s.recent.mu.RLock()
 	defer s.recent.mu.RUnlock()
 	check(t, s.view(func(tx *tx) error {
@@ -159,6 +161,9 @@ func TestListedTickets(t *testing.T) {
 				return err
 			}
 		}
+		if err := tx.Bucket([]byte(bucketMeta)).Put([]byte(metaSchema), []byte("1")); err != nil {
+			return err
+		}
 		return tx.Bucket([]byte(bucketAccess)).Put([]byte("p/b"), sealer.Seal(nil, bucketAccess, []byte("p/b"), listing(keys...)))
 	})
 	src, err := OpenSource(path, testKey)
@@ -176,10 +181,110 @@ func TestListedTickets(t *testing.T) {
 		}
 		closeStore(t, s)
 	}
+	edit(t, path, func(tx *bbolt.Tx) error {
+		if n := string(tx.Bucket([]byte(bucketMeta)).Get([]byte(metaSchema))); n != fmt.Sprint(schema) {
+			t.Errorf("schema %s, want that which an earlier version refuses", n)
+		}
+		return nil
+	})
 	s = open(t, path)
 	check(t, second(s.RedeemTicket(ctx, attempt(testTicket("b", 2), "j-b-2"))))
 	check(t, second(s.SweepTickets(ctx, t0.Add(2*time.Second), 100)))
 	if u, err := s.User(ctx, "p", "b"); err != nil || u.Logins.Count != 5 {
 		t.Errorf("%d logins, %v, want 5", u.Logins.Count, err)
+	}
+}
+
+// Of a ticket that does not open nobody knows whose it is. Its user is spoken of as
+// damaged only as far as a list names it; nobody else notices.
+func TestDamagedTicketAtStart(t *testing.T) {
+	path := filled(t)
+	s := open(t, path)
+	sealer := s.sealer
+	closeStore(t, s)
+	keys := []ticket.Key{testTicket("b", 1).Key, testTicket("a", 1).Key}
+	edit(t, path, func(tx *bbolt.Tx) error {
+		k := keys[1]
+		return errors.Join(
+			tx.Bucket([]byte(bucketTickets)).Put(k[:], []byte("damaged")),
+			tx.Bucket([]byte(bucketAccess)).Put([]byte("p/b"), sealer.Seal(nil, bucketAccess, []byte("p/b"), listing(keys...))))
+	})
+	log := newEvents()
+	s, err := Open(config(path, log))
+	check(t, err)
+	log.await(t, "tickets that do not open")
+	_, err = s.User(ctx, "p", "b")
+	wantErr(t, "the user whose list names it", err, userpool.ErrUnavailable)
+	check(t, second(s.User(ctx, "p", "a")))
+	closeStore(t, s)
+}
+
+// A sweep by a clock that is ahead takes no ticket for ended that still lives when
+// the clock is right again.
+func TestSweepAheadOfClock(t *testing.T) {
+	now := t0
+	c := config(newPath(t), slog.DiscardHandler)
+	c.Now = func() time.Time { return now }
+	s, err := Open(c)
+	check(t, err)
+	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
+	check(t, s.CreateUser(ctx, testUser("a")))
+	for i := range ticket.MaxLive {
+		check(t, s.CreateTicket(ctx, testTicket("a", i), t0))
+	}
+	check(t, second(s.SweepTickets(ctx, t0.Add(5*time.Minute), 100)))
+	check(t, s.CreateTicket(ctx, testTicket("a", 9), t0))
+	_, err = s.RedeemTicket(ctx, attempt(testTicket("a", 0), "j"))
+	wantErr(t, "the oldest of six", err, ticket.ErrVoid)
+	closeStore(t, s)
+}
+
+// While a look lets go of the lock, the file may be opened again: what it has of
+// the old one must not come back.
+func TestForgetBesideReopening(t *testing.T) {
+	var r recent
+	full := func(end int64) lists {
+		l := lists{map[userHash][]liveTicket{}, nil}
+		for i := range 10 * lookBatch {
+			l.live[hashOf(fmt.Append(nil, i))] = []liveTicket{{end: 1}, {end: end}}
+		}
+		return l
+	}
+	r.begin(full(10))
+	began := make(chan struct{})
+	go func() {
+		defer close(began)
+		r.begin(full(20))
+	}()
+	r.forget(1)
+	<-began
+	r.forget(1)
+	for _, list := range r.live {
+		if len(list) != 1 || list[0].end != 20 {
+			t.Fatalf("%+v, want what the file says that was opened last", list)
+		}
+	}
+}
+
+// The sequence of numbers has no checksum. With a lower one no login is lost.
+func TestDamagedSequence(t *testing.T) {
+	path := filled(t)
+	login := func(n int) uint64 {
+		t.Helper()
+		s := open(t, path)
+		defer closeStore(t, s)
+		check(t, s.CreateTicket(ctx, testTicket("b", n), t0))
+		check(t, second(s.RedeemTicket(ctx, attempt(testTicket("b", n), fmt.Sprint("j", n)))))
+		u, err := s.User(ctx, "p", "b")
+		check(t, err)
+		check(t, second(s.SweepTickets(ctx, t0.Add(time.Duration(n)*time.Minute), 100)))
+		return u.Logins.Count
+	}
+	before := login(2)
+	edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketTickets)).SetSequence(1) })
+	for i := range 2 {
+		if n := login(3 + i); n != before+1+uint64(i) {
+			t.Errorf("login %d, want %d", n, before+1+uint64(i))
+		}
 	}
 }

@@ -186,6 +186,13 @@ func openSource(path string, key [32]byte) (*Source, error) {
 	if src.unfinished() {
 		return nil, errors.Join(fmt.Errorf("open %s: what is moved into it is not complete", path), src.Close())
 	}
+	if err := src.guarded(func() error {
+		l, _, _ := src.t.readRecent() // for the logins in it
+		s.recent.begin(l)
+		return nil
+	}); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), src.Close())
+	}
 	return src, nil
 }
 
@@ -201,8 +208,6 @@ func newSource(s *Store, db *bbolt.DB) (src *Source, err error) {
 		return nil, errors.Join(err, bt.Rollback())
 	}
 	t := &tx{Tx: bt, s: s, cursors: map[string]*bbolt.Cursor{}, scratch: make([]byte, 0, scratchSize)}
-	l, _, _ := t.readRecent()
-	s.recent.begin(l)
 	return &Source{t: t, close: func() error { return nil }}, nil
 }
 

@@ -47,7 +47,7 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 		if err := t.makeRoom(created, now); err != nil {
 			return err
 		}
-		number, err := t.nextNumber()
+		number, err := t.nextNumber(0)
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 // oldest that are live until the one that is created is one of ticket.MaxLive.
 func (t *tx) makeRoom(created ticket.Ticket, now time.Time) error {
 	over := func(l liveTicket) bool { return l.end <= now.UnixMilli() }
-	list := t.liveOf(personOf(t.userKey(created.PoolID, created.UserID)))
+	list := t.liveOf(hashOf(t.userKey(created.PoolID, created.UserID)))
 	live := len(list)
 	for _, l := range list {
 		if over(l) {
@@ -182,7 +182,7 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if err = r.judgeUser(a); err != nil || repeated {
 			return err
 		}
-		if r.number, err = t.nextNumber(); err != nil {
+		if r.number, err = t.nextNumber(a.counted); err != nil {
 			return err
 		}
 		a.count(attempt.Now, attempt.Addr)
@@ -264,8 +264,7 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 // read may have been renewed before the write: that is looked at again there, but
 // for what ends with the time in its key.
 func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int, error) {
-	s.recent.forget(now)
-	if err := s.settle(ctx); err != nil {
+	if err := s.settle(ctx, now); err != nil {
 		return 0, err
 	}
 	var old []ticket.Key
