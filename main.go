@@ -36,10 +36,10 @@ func main() {
 	}
 }
 
-// tuneRuntime lets garbage grow to four times the live heap, which is a few MiB:
-// at the default the collector would run hundreds of times a second under load.
-// And it lets one more thread run than there are processors, for the one that
-// waits for the disk: Go takes it for running. The environment's GOGC and
+// tuneRuntime lets the heap grow to four times what lives, which is a few MiB: at
+// the default the collector would run hundreds of times a second under load. And
+// it lets one more thread run than there are processors at the start, for the one
+// that waits for the disk: Go takes it for running. The environment's GOGC and
 // GOMAXPROCS are an operator's word, and count.
 func tuneRuntime() {
 	if os.Getenv("GOGC") == "" {

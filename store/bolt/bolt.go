@@ -7,7 +7,7 @@
 //	meta          "clock"                                latest time seen, within 5 s (clock.go)
 //	pools         pool id                                Pool, JSON
 //	users         pool id / user id                      what a login does not change
-//	access        pool id / user id                      what it does: count, last, live tickets, block
+//	access        pool id / user id                      what it does: count, last, block
 //	unionids      HMAC(pool, unionid)                    user id
 //	openids       HMAC(pool, AppID, openid)              user id
 //	phones        HMAC(pool, phone) + user id            user id
@@ -33,9 +33,9 @@
 // of a person: hashes, ids and HMACs. Tickets and users have keys in time
 // order, so that those who come together share a few hot pages; what a login
 // changes lies apart from the profile, in records small enough for many to a
-// page. A redemption writes its ticket only: the user's record of access takes
-// the login in when it is written next, by the user's next ticket or at the
-// latest when this one is swept (tickets.go).
+// page. Who signs in and redeems writes the ticket only: the user's record of
+// access takes the login in when it is written next, or by the sweep (recent.go).
+// The bucket of tickets counts them, and the redemptions, in its sequence.
 //
 // Writes that wait at the same moment share one commit (commit.go). A record
 // that does not open, and an index entry without its user, is corruption:
@@ -236,9 +236,9 @@ func (s *Store) detach() error {
 	return db.Close()
 }
 
-// unlock reads the schema, the data keys and the epoch. Its empty commit proves
-// that the file takes writes, and puts on disk what the page cache may only
-// pretend is there after a failed fsync.
+// unlock reads the schema, the data keys, the epoch and the recent tickets. Its
+// commit, empty but after an upgrade, proves that the file takes writes, and puts
+// on disk what the page cache may only pretend is there after a failed fsync.
 func (s *Store) unlock(db *bbolt.DB) (err error) {
 	defer recovered(&err)
 	return db.Update(func(t *bbolt.Tx) error {

@@ -37,7 +37,7 @@ type recent struct {
 	mu     sync.RWMutex
 	live   map[userHash][]liveTicket // the first issued first; lists are replaced, never changed
 	logins map[string][]login        // by userKey; likewise
-	newest uint64                    // number of all of these
+	newest uint64                    // highest number of those logins
 	// Logins up to this one were counted on disk at that time. They are forgotten
 	// when others are: a read that began before finds them here.
 	counted uint64

@@ -161,7 +161,7 @@ func OpenSource(path string, key [32]byte) (*Source, error) {
 }
 
 // OpenBackup is OpenSource of a backup, or of the file of a store that was
-// stopped, to restore it: none of its tickets is read.
+// stopped, to restore it: none of its tickets goes along, only their logins.
 func OpenBackup(path string, key [32]byte) (*Source, error) {
 	src, err := openSource(path, key)
 	if err != nil {
