@@ -97,7 +97,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a sixth ticket voids nothing", file: "store/bolt/tickets.go",
-		old: "case live >= ticket.MaxLive:", new: "case live > 1000:", packages: theStore,
+		old: "; over > 0 {", new: "; over > 1000 {", packages: theStore,
 	},
 	{
 		name: "recent: a redeemed ticket keeps its place", file: "store/bolt/recent.go",
@@ -105,7 +105,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "recent: a ticket that another clock saw end lives", file: "store/bolt/tickets.go",
-		old: "mark = func(r *ticketRecord) { r.ended = true }", new: "continue", packages: theStore,
+		old: "\tr.ended = true\n\treturn t.putTicket(r)", new: "\treturn t.putTicket(r)", packages: theStore,
 	},
 	{
 		name: "recent: a restart forgets the tickets that live", file: "store/bolt/recent.go",
@@ -114,6 +114,10 @@ var mutants = []mutant{
 	{
 		name: "recent: a restart forgets the logins", file: "store/bolt/recent.go",
 		old: "\tt.s.recent.begin(l)\n", new: "\tl.logins = map[string][]login{}\n\tt.s.recent.begin(l)\n", packages: theStore,
+	},
+	{
+		name: "recent: a restart forgets what was voided", file: "store/bolt/recent.go",
+		old: "l.number <= voids[who] && voids[who] > 0", new: "l.number < voids[who] && voids[who] == 0", packages: theStore,
 	},
 	{
 		name: "recent: a replay is a login", file: "store/bolt/recent.go",
@@ -129,7 +133,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "sign-out leaves tickets alive", file: "store/bolt/tickets.go",
-		old: "case r.void, !r.Key.IssuedAt().After(a.notBefore):", new: "case r.void:", packages: theStore,
+		old: "case r.redeemedAt.IsZero() && !t.live(r), !r.Key.IssuedAt().After(a.notBefore):", new: "case r.redeemedAt.IsZero() && !t.live(r):", packages: theStore,
 	},
 	{
 		name: "a swept ticket takes its login along", file: "store/bolt/tickets.go",

@@ -58,7 +58,7 @@ func decodeAccess(rec string) (access, error) {
 type ticketRecord struct {
 	ticket.Ticket
 	epoch      string
-	void       bool
+	void       bool // as an earlier version says it
 	ended      bool // it had expired when the user's next one was issued
 	redeemedAt time.Time
 	jti        string
@@ -71,6 +71,9 @@ type ticketRecord struct {
 	// that of its redemption then, in the same count: the user's access says up to
 	// which they are counted as logins. 0 for what came from elsewhere.
 	number uint64
+	// voids is the number up to which the user's live tickets are void since this
+	// one was issued. Said here, it costs no other page.
+	voids uint64
 }
 
 // A ticket's record begins with its format. What was written before there was
@@ -86,7 +89,7 @@ func shortEpoch(s string) string { return s[:min(len(s), epochSize)] }
 // redeemedSize is what a redemption adds to a record, with an IPv6 address and
 // without an Idempotency-Key. A fresh ticket has room for it, so that a
 // redemption changes no size: tickets lie on full pages, which would split.
-const redeemedSize = 2*6 + 17 + 17 + 1 + 1 + 6 + 1
+const redeemedSize = 2*6 + 17 + 17 + 1 + 1 + 6 + 1 + 6
 
 // encode returns the record, in buf's memory if that is large enough.
 func (t ticketRecord) encode(buf []byte) []byte {
@@ -109,6 +112,7 @@ func (t ticketRecord) encode(buf []byte) []byte {
 	e.Text(t.answer)
 	e.Num(t.number)
 	e.Flag(t.ended)
+	e.Num(t.voids)
 	e.Room(fresh + redeemedSize)
 	return e
 }
@@ -133,6 +137,7 @@ func decodeTicket(key ticket.Key, rec string) (ticketRecord, error) {
 	t.answer = d.Text()
 	t.number = d.Num()
 	t.ended = d.Flag()
+	t.voids = d.Num()
 	return t, d.Err
 }
 

@@ -13,8 +13,8 @@ import (
 	"app2wxapp/ticket"
 )
 
-// Recent tickets. A ticket's record alone decides whether it can be redeemed, and
-// holds its login until that is counted in the user's record of access. Which
+// Recent tickets. The records of tickets say all there is to say of them, logins
+// too until they are counted in the users' records of access. Which
 // tickets are a user's is kept in memory only, made of the records when the file
 // is opened: written down it would cost every login a page of its own, as users
 // come in no order. Logins are counted by the sweep, many at a time in the order
@@ -236,13 +236,22 @@ func (t *tx) note(r ticketRecord) {
 	case !lives && i >= 0:
 		t.changed.live[who] = slices.Delete(slices.Clone(live), i, i+1)
 	}
+	if r.voids > 0 {
+		t.changed.live[who] = slices.DeleteFunc(slices.Clone(t.liveOf(who)), func(l liveTicket) bool { return l.number <= r.voids })
+	}
 	logins := t.loginsOf(user)
 	if r.counts() && !slices.ContainsFunc(logins, func(l login) bool { return l.number == r.number }) {
 		t.changed.logins[string(user)] = append(slices.Clip(logins), login{r.number, r.redeemedAt, r.addr})
 	}
 }
 
-// lives tells whether there was nothing yet that ends the ticket before its time.
+// live tells whether the ticket is one of its user's that live.
+func (t *tx) live(r ticketRecord) bool {
+	list := t.liveOf(hashOf(t.userKey(r.PoolID, r.UserID)))
+	return slices.ContainsFunc(list, func(l liveTicket) bool { return l.key == r.Key })
+}
+
+// lives tells whether the record says nothing that ends the ticket before its time.
 func (t ticketRecord) lives(epoch string) bool {
 	return t.redeemedAt.IsZero() && !t.void && !t.ended && t.epoch == epoch
 }
@@ -252,9 +261,10 @@ func (t ticketRecord) counts() bool { return !t.redeemedAt.IsZero() && t.number 
 
 // readRecent makes the lists of the records, and returns the users whose access
 // still lists tickets that were redeemed, as that of an earlier version does.
-// damaged is how many records do not open.
-func (t *tx) readRecent() (l lists, listed []string, damaged int) {
+// newest is the highest number, damaged how many records do not open.
+func (t *tx) readRecent() (l lists, listed []string, newest uint64, damaged int) {
 	l = lists{map[userHash][]liveTicket{}, map[string][]login{}}
+	voids := map[userHash]uint64{}
 	c := t.Bucket([]byte(bucketTickets)).Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
 		if len(k) != len(ticket.Key{}) {
@@ -266,9 +276,14 @@ func (t *tx) readRecent() (l lists, listed []string, damaged int) {
 			damaged++
 			continue
 		}
+		newest = max(newest, r.number)
 		user := t.userKey(r.PoolID, r.UserID)
+		who := hashOf(user)
 		if r.lives(t.s.epoch) {
-			l.live[hashOf(user)] = append(l.live[hashOf(user)], liveTicket{r.number, r.Key, r.ExpiresAt.UnixMilli()})
+			l.live[who] = append(l.live[who], liveTicket{r.number, r.Key, r.ExpiresAt.UnixMilli()})
+		}
+		if r.voids > 0 {
+			voids[who] = max(voids[who], r.voids)
 		}
 		if r.redeemedAt.IsZero() {
 			continue
@@ -281,19 +296,24 @@ func (t *tx) readRecent() (l lists, listed []string, damaged int) {
 			listed = append(listed, string(user))
 		}
 	}
-	for _, live := range l.live {
+	for who, live := range l.live {
+		live = slices.DeleteFunc(live, func(l liveTicket) bool { return l.number <= voids[who] && voids[who] > 0 })
+		setList(l.live, who, live)
 		slices.SortFunc(live, func(a, b liveTicket) int { return cmp.Compare(a.number, b.number) })
 	}
 	for _, logins := range l.logins {
 		slices.SortFunc(logins, func(a, b login) int { return cmp.Compare(a.number, b.number) })
 	}
-	return l, listed, damaged
+	return l, listed, newest, damaged
 }
 
 // beginRecent begins with the file that was opened.
 func (t *tx) beginRecent() error {
-	l, listed, damaged := t.readRecent()
+	l, listed, newest, damaged := t.readRecent()
 	t.s.recent.begin(l)
+	if err := t.numberAbove(newest); err != nil {
+		return err
+	}
 	if damaged > 0 {
 		t.s.log.Error("store: tickets that do not open; those of them that were redeemed are not counted as logins", "tickets", damaged)
 	}
@@ -311,14 +331,17 @@ func (t *tx) beginRecent() error {
 }
 
 // nextNumber returns the number of a ticket, or a redemption, that is about to be
-// put: the highest so far, and higher than that one, as a damaged sequence may not
-// be.
-func (t *tx) nextNumber(than uint64) (uint64, error) {
+// put.
+func (t *tx) nextNumber() (uint64, error) {
+	return t.Bucket([]byte(bucketTickets)).NextSequence()
+}
+
+// numberAbove lets further numbers be higher than that one: the sequence has no
+// checksum.
+func (t *tx) numberAbove(n uint64) error {
 	b := t.Bucket([]byte(bucketTickets))
-	if b.Sequence() < than {
-		if err := b.SetSequence(than); err != nil {
-			return 0, err
-		}
+	if b.Sequence() >= n {
+		return nil
 	}
-	return b.NextSequence()
+	return b.SetSequence(n)
 }

@@ -47,7 +47,7 @@ func recentNow(t *testing.T, s *Store, now time.Time) lists {
 func recentOnDisk(t *testing.T, s *Store, now time.Time) (l lists) {
 	t.Helper()
 	check(t, s.view(func(tx *tx) error {
-		l, _, _ = tx.readRecent()
+		l, _, _, _ = tx.readRecent()
 		for who, list := range l.live {
 			setList(l.live, who, slices.DeleteFunc(list, func(t liveTicket) bool { return t.end <= now.UnixMilli() }))
 		}
@@ -281,10 +281,22 @@ func TestDamagedSequence(t *testing.T) {
 		return u.Logins.Count
 	}
 	before := login(2)
+	s := open(t, path)
+	for i := range ticket.MaxLive {
+		check(t, s.CreateTicket(ctx, testTicket("a", 10+i), t0))
+	}
+	closeStore(t, s)
 	edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketTickets)).SetSequence(1) })
 	for i := range 2 {
 		if n := login(3 + i); n != before+1+uint64(i) {
 			t.Errorf("login %d, want %d", n, before+1+uint64(i))
 		}
+	}
+	s = open(t, path)
+	check(t, s.CreateTicket(ctx, testTicket("a", 20), t0))
+	_, err := s.RedeemTicket(ctx, attempt(testTicket("a", 10), "j10"))
+	wantErr(t, "the oldest of six", err, ticket.ErrVoid)
+	for _, n := range []int{11, 20} {
+		check(t, second(s.RedeemTicket(ctx, attempt(testTicket("a", n), fmt.Sprint("j", n)))))
 	}
 }

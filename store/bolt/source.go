@@ -187,7 +187,7 @@ func openSource(path string, key [32]byte) (*Source, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: what is moved into it is not complete", path), src.Close())
 	}
 	if err := src.guarded(func() error {
-		l, _, _ := src.t.readRecent() // for the logins in it
+		l, _, _, _ := src.t.readRecent() // for the logins in it
 		s.recent.begin(l)
 		return nil
 	}); err != nil {

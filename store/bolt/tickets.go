@@ -44,51 +44,41 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 		if t.sealed(bucketAccess, t.userKey(created.PoolID, created.UserID)) == nil {
 			return corrupt(bucketAccess, errNoUser)
 		}
-		if err := t.makeRoom(created, now); err != nil {
-			return err
-		}
-		number, err := t.nextNumber(0)
+		voids, err := t.makeRoom(created, now)
 		if err != nil {
 			return err
 		}
-		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch, number: number}); err != nil {
+		number, err := t.nextNumber()
+		if err != nil {
+			return err
+		}
+		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch, number: number, voids: voids}); err != nil {
 			return err
 		}
 		return t.markClock(now)
 	})
 }
 
-// makeRoom ends those of the user's tickets that have expired, and voids the
-// oldest that are live until the one that is created is one of ticket.MaxLive.
-func (t *tx) makeRoom(created ticket.Ticket, now time.Time) error {
-	over := func(l liveTicket) bool { return l.end <= now.UnixMilli() }
-	list := t.liveOf(hashOf(t.userKey(created.PoolID, created.UserID)))
-	live := len(list)
-	for _, l := range list {
-		if over(l) {
-			live--
+// makeRoom ends those of the user's tickets that have expired, and returns up to
+// which number the live ones are void, lest the one that is created makes more
+// than ticket.MaxLive.
+func (t *tx) makeRoom(created ticket.Ticket, now time.Time) (voids uint64, err error) {
+	var live []uint64
+	for _, l := range t.liveOf(hashOf(t.userKey(created.PoolID, created.UserID))) {
+		if now.UnixMilli() < l.end {
+			live = append(live, l.number)
+		} else if err := t.end(l.key); err != nil {
+			return 0, err
 		}
 	}
-	for _, l := range list {
-		var mark func(*ticketRecord)
-		switch {
-		case over(l):
-			mark = func(r *ticketRecord) { r.ended = true }
-		case live >= ticket.MaxLive:
-			mark = func(r *ticketRecord) { r.void = true }
-			live--
-		default:
-			continue
-		}
-		if err := t.end(l.key, mark); err != nil {
-			return err
-		}
+	if over := len(live) + 1 - ticket.MaxLive; over > 0 {
+		voids = live[over-1]
 	}
-	return nil
+	return voids, nil
 }
 
 // end marks a ticket that is over.
-func (t *tx) end(k ticket.Key, mark func(*ticketRecord)) error {
+func (t *tx) end(k ticket.Key) error {
 	r, err := t.ticket(k)
 	if errors.Is(err, ticket.ErrUnknown) {
 		return nil // swept
@@ -96,7 +86,7 @@ func (t *tx) end(k ticket.Key, mark func(*ticketRecord)) error {
 	if err != nil {
 		return err
 	}
-	mark(&r)
+	r.ended = true
 	return t.putTicket(r)
 }
 
@@ -127,11 +117,11 @@ func (s *Store) judge(r ticketRecord, attempt ticket.Redemption) (repeated bool,
 }
 
 // judgeUser says whether the ticket's user, with this access, may still come in.
-func (r ticketRecord) judgeUser(a access) error {
+func (t *tx) judgeUser(r ticketRecord, a access) error {
 	switch {
 	case a.blocked:
 		return userpool.ErrBlocked
-	case r.void, !r.Key.IssuedAt().After(a.notBefore):
+	case r.redeemedAt.IsZero() && !t.live(r), !r.Key.IssuedAt().After(a.notBefore):
 		return ticket.ErrVoid
 	}
 	return nil
@@ -179,10 +169,13 @@ func (s *Store) RedeemTicket(_ context.Context, attempt ticket.Redemption) (tick
 		if err != nil {
 			return err
 		}
-		if err = r.judgeUser(a); err != nil || repeated {
+		if err = t.judgeUser(r, a); err != nil || repeated {
 			return err
 		}
-		if r.number, err = t.nextNumber(a.counted); err != nil {
+		if err = t.numberAbove(a.counted); err != nil {
+			return err
+		}
+		if r.number, err = t.nextNumber(); err != nil {
 			return err
 		}
 		a.count(attempt.Now, attempt.Addr)
