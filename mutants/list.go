@@ -26,7 +26,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "life: > for >= at ExpiresAt", file: "store/bolt/tickets.go",
-		old: "expired := r.ended || !attempt.Now.Before(r.ExpiresAt)", new: "expired := r.ended || attempt.Now.After(r.ExpiresAt)", packages: theStore,
+		old: "expired := !attempt.Now.Before(r.ExpiresAt)", new: "expired := attempt.Now.After(r.ExpiresAt)", packages: theStore,
 	},
 	{
 		name: "tenant: the pool is ignored", file: "store/bolt/tickets.go",
@@ -97,7 +97,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a sixth ticket voids nothing", file: "store/bolt/tickets.go",
-		old: "; over > 0 {", new: "; over > 1000 {", packages: theStore,
+		old: "if live < ticket.MaxLive {", new: "if live < 1000 {", packages: theStore,
 	},
 	{
 		name: "recent: a redeemed ticket keeps its place", file: "store/bolt/recent.go",
@@ -105,7 +105,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "recent: a ticket that another clock saw end lives", file: "store/bolt/tickets.go",
-		old: "\tr.ended = true\n\treturn t.putTicket(r)", new: "\treturn t.putTicket(r)", packages: theStore,
+		old: "\t\tvoids = l.number\n", new: "\t\tif !ended(l) {\n\t\t\tvoids = l.number\n\t\t}\n", packages: theStore,
 	},
 	{
 		name: "recent: a restart forgets the tickets that live", file: "store/bolt/recent.go",

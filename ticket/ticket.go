@@ -138,9 +138,9 @@ type Store interface {
 	// another pool's ticket and one issued before a restore), ErrVerifier
 	// (r.Challenge is not the ticket's), ErrRedeemed as below, ErrExpired from
 	// ExpiresAt on, userpool.ErrBlocked, and ErrVoid. A ticket that had ended by
-	// the clock that issued the user's next one has ended by every clock; if younger
-	// ones were voided since, it may be refused as one of them. With each refusal
-	// but ErrUnknown comes the Ticket.
+	// the clock that issued the user's next one is over by every clock: to one that
+	// is behind it has ended, or is void. With each refusal but ErrUnknown comes the
+	// Ticket.
 	//
 	// A ticket that is redeemed already gives ErrRedeemed, with Ticket and JTI
 	// of the first success, and revokes that token and ends the session of that

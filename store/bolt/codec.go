@@ -59,7 +59,6 @@ type ticketRecord struct {
 	ticket.Ticket
 	epoch      string
 	void       bool // as an earlier version says it
-	ended      bool // it had expired when the user's next one was issued
 	redeemedAt time.Time
 	jti        string
 	tokenEnd   time.Time
@@ -71,7 +70,7 @@ type ticketRecord struct {
 	// that of its redemption then, in the same count: the user's access says up to
 	// which they are counted as logins. 0 for what came from elsewhere.
 	number uint64
-	// voids is the number up to which the user's live tickets are void since this
+	// voids is the number up to which the user's other tickets are over since this
 	// one was issued. Said here, it costs no other page.
 	voids uint64
 }
@@ -89,7 +88,7 @@ func shortEpoch(s string) string { return s[:min(len(s), epochSize)] }
 // redeemedSize is what a redemption adds to a record, with an IPv6 address and
 // without an Idempotency-Key. A fresh ticket has room for it, so that a
 // redemption changes no size: tickets lie on full pages, which would split.
-const redeemedSize = 2*6 + 17 + 17 + 1 + 1 + 6 + 1 + 6
+const redeemedSize = 2*6 + 17 + 17 + 1 + 1 + 2*6
 
 // encode returns the record, in buf's memory if that is large enough.
 func (t ticketRecord) encode(buf []byte) []byte {
@@ -111,7 +110,6 @@ func (t ticketRecord) encode(buf []byte) []byte {
 	e.Text(t.idem)
 	e.Text(t.answer)
 	e.Num(t.number)
-	e.Flag(t.ended)
 	e.Num(t.voids)
 	e.Room(fresh + redeemedSize)
 	return e
@@ -136,7 +134,6 @@ func decodeTicket(key ticket.Key, rec string) (ticketRecord, error) {
 	t.idem = d.Text()
 	t.answer = d.Text()
 	t.number = d.Num()
-	t.ended = d.Flag()
 	t.voids = d.Num()
 	return t, d.Err
 }

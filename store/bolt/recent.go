@@ -253,7 +253,7 @@ func (t *tx) live(r ticketRecord) bool {
 
 // lives tells whether the record says nothing that ends the ticket before its time.
 func (t ticketRecord) lives(epoch string) bool {
-	return t.redeemedAt.IsZero() && !t.void && !t.ended && t.epoch == epoch
+	return t.redeemedAt.IsZero() && !t.void && t.epoch == epoch
 }
 
 // counts tells whether the ticket is one of its user's logins here.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"app2wxapp/ticket"
@@ -44,50 +45,34 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 		if t.sealed(bucketAccess, t.userKey(created.PoolID, created.UserID)) == nil {
 			return corrupt(bucketAccess, errNoUser)
 		}
-		voids, err := t.makeRoom(created, now)
-		if err != nil {
-			return err
-		}
 		number, err := t.nextNumber()
 		if err != nil {
 			return err
 		}
-		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch, number: number, voids: voids}); err != nil {
+		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch, number: number, voids: t.over(created, now)}); err != nil {
 			return err
 		}
 		return t.markClock(now)
 	})
 }
 
-// makeRoom ends those of the user's tickets that have expired, and returns up to
-// which number the live ones are void, lest the one that is created makes more
-// than ticket.MaxLive.
-func (t *tx) makeRoom(created ticket.Ticket, now time.Time) (voids uint64, err error) {
-	var live []uint64
-	for _, l := range t.liveOf(hashOf(t.userKey(created.PoolID, created.UserID))) {
-		if now.UnixMilli() < l.end {
-			live = append(live, l.number)
-		} else if err := t.end(l.key); err != nil {
-			return 0, err
+// over returns up to which number the user's live tickets are over with the one
+// that is created: those that have ended by now, lest another clock takes them for
+// live, and the oldest, lest there are more than ticket.MaxLive.
+func (t *tx) over(created ticket.Ticket, now time.Time) (voids uint64) {
+	list := t.liveOf(hashOf(t.userKey(created.PoolID, created.UserID)))
+	ended := func(l liveTicket) bool { return l.end <= now.UnixMilli() }
+	live := len(slices.DeleteFunc(slices.Clone(list), ended))
+	for _, l := range list {
+		if !ended(l) {
+			if live < ticket.MaxLive {
+				break
+			}
+			live--
 		}
+		voids = l.number
 	}
-	if over := len(live) + 1 - ticket.MaxLive; over > 0 {
-		voids = live[over-1]
-	}
-	return voids, nil
-}
-
-// end marks a ticket that is over.
-func (t *tx) end(k ticket.Key) error {
-	r, err := t.ticket(k)
-	if errors.Is(err, ticket.ErrUnknown) {
-		return nil // swept
-	}
-	if err != nil {
-		return err
-	}
-	r.ended = true
-	return t.putTicket(r)
+	return voids
 }
 
 func (a *access) count(at time.Time, addr netip.Addr) {
@@ -100,7 +85,7 @@ func (a *access) count(at time.Time, addr netip.Addr) {
 // judge says whether an attempt can redeem the ticket: nil, or why not. repeated
 // tells that the first answer is due again.
 func (s *Store) judge(r ticketRecord, attempt ticket.Redemption) (repeated bool, err error) {
-	expired := r.ended || !attempt.Now.Before(r.ExpiresAt)
+	expired := !attempt.Now.Before(r.ExpiresAt)
 	redeemed := !r.redeemedAt.IsZero()
 	repeated = redeemed && !expired && r.idem != "" && r.idem == string(attempt.Idempotency[:])
 	switch {

@@ -60,7 +60,6 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"RedeemBlocked", testRedeemBlocked},
 		{"RedeemBoundary", testRedeemBoundary},
 		{"EndedByAnotherClock", testEndedByAnotherClock},
-		{"EndedAndVoided", testEndedAndVoided},
 		{"RedeemRace", testRedeemRace},
 		{"RedeemManyRaces", testRedeemManyRaces},
 		{"Replay", testReplay},
