@@ -56,9 +56,15 @@ type liveTicket struct {
 // login is a redemption.
 type login struct {
 	number uint64
-	at     time.Time
+	at     int64 // milliseconds since 1970
 	addr   netip.Addr
 }
+
+func (t ticketRecord) liveTicket() liveTicket {
+	return liveTicket{t.number, t.Key, t.ExpiresAt.UnixMilli()}
+}
+
+func (t ticketRecord) login() login { return login{t.number, t.redeemedAt.UnixMilli(), t.addr} }
 
 // lists are those of some users, as a transaction leaves them.
 type lists struct {
@@ -100,6 +106,11 @@ func setList[K comparable, T any](m map[K][]T, k K, list []T) {
 	} else {
 		m[k] = list
 	}
+}
+
+// with returns a copy of the list with v at its end, and no room for more.
+func with[T any](list []T, v T) []T {
+	return append(append(make([]T, 0, len(list)+1), list...), v)
 }
 
 // look calls each for each key of the map, with mu held, of which it lets go in
@@ -232,7 +243,7 @@ func (t *tx) note(r ticketRecord) {
 	i := slices.IndexFunc(live, func(l liveTicket) bool { return l.key == r.Key })
 	switch lives := r.lives(t.s.epoch); {
 	case lives && i < 0:
-		t.changed.live[who] = append(slices.Clip(live), liveTicket{r.number, r.Key, r.ExpiresAt.UnixMilli()})
+		t.changed.live[who] = with(live, r.liveTicket())
 	case !lives && i >= 0:
 		t.changed.live[who] = slices.Delete(slices.Clone(live), i, i+1)
 	}
@@ -241,7 +252,7 @@ func (t *tx) note(r ticketRecord) {
 	}
 	logins := t.loginsOf(user)
 	if r.counts() && !slices.ContainsFunc(logins, func(l login) bool { return l.number == r.number }) {
-		t.changed.logins[string(user)] = append(slices.Clip(logins), login{r.number, r.redeemedAt, r.addr})
+		t.changed.logins[string(user)] = with(logins, r.login())
 	}
 }
 
@@ -280,7 +291,7 @@ func (t *tx) readRecent() (l lists, listed []string, newest uint64, damaged int)
 		user := t.userKey(r.PoolID, r.UserID)
 		who := hashOf(user)
 		if r.lives(t.s.epoch) {
-			l.live[who] = append(l.live[who], liveTicket{r.number, r.Key, r.ExpiresAt.UnixMilli()})
+			l.live[who] = with(l.live[who], r.liveTicket())
 		}
 		if r.voids > 0 {
 			voids[who] = max(voids[who], r.voids)
@@ -290,7 +301,7 @@ func (t *tx) readRecent() (l lists, listed []string, newest uint64, damaged int)
 		}
 		a, err := t.writtenAccess(r.PoolID, r.UserID)
 		if err == nil && r.number > a.counted {
-			l.logins[string(user)] = append(l.logins[string(user)], login{r.number, r.redeemedAt, r.addr})
+			l.logins[string(user)] = with(l.logins[string(user)], r.login())
 		}
 		if slices.Contains(a.listed, r.Key) {
 			listed = append(listed, string(user))

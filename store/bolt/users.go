@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"app2wxapp/audit"
 	"app2wxapp/store/record"
@@ -39,7 +40,7 @@ func (t *tx) access(poolID, userID string) (access, error) {
 	last := a.counted
 	for _, l := range t.loginsOf(t.userKey(poolID, userID)) {
 		if l.number > a.counted {
-			a.count(l.at, l.addr)
+			a.count(time.UnixMilli(l.at).UTC(), l.addr)
 			last = max(last, l.number)
 		}
 	}
