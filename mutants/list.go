@@ -97,15 +97,15 @@ var mutants = []mutant{
 	},
 	{
 		name: "a sixth ticket voids nothing", file: "store/bolt/tickets.go",
-		old: "if live < ticket.MaxLive {", new: "if live < 1000 {", packages: theStore,
+		old: "case live >= ticket.MaxLive:\n\t\t\tlive--", new: "case live >= 1000:\n\t\t\tlive--", packages: theStore,
 	},
 	{
 		name: "recent: a redeemed ticket keeps its place", file: "store/bolt/recent.go",
-		old: "case !lives && i >= 0:", new: "case !lives && i > 1000:", packages: theStore,
+		old: "return l.key == r.Key || r.voids", new: "return r.voids", packages: theStore,
 	},
 	{
 		name: "recent: a ticket that another clock saw end lives", file: "store/bolt/tickets.go",
-		old: "\t\tvoids = l.number\n", new: "\t\tif !ended(l) {\n\t\t\tvoids = l.number\n\t\t}\n", packages: theStore,
+		old: "\t\tcase ended(l):\n", new: "\t\tcase ended(l):\n\t\t\tcontinue\n", packages: theStore,
 	},
 	{
 		name: "recent: a restart forgets the tickets that live", file: "store/bolt/recent.go",
@@ -120,8 +120,12 @@ var mutants = []mutant{
 		old: "l.number <= voids[who] && voids[who] > 0", new: "l.number < voids[who] && voids[who] == 0", packages: theStore,
 	},
 	{
+		name: "recent: a voiding ticket is swept before what it voids", file: "store/bolt/tickets.go",
+		old: "if r.voids == 0 {", new: "if r.voids >= 0 {", packages: theStore,
+	},
+	{
 		name: "recent: a replay is a login", file: "store/bolt/recent.go",
-		old: "r.counts() && !slices.ContainsFunc(logins, func(l login) bool { return l.number == r.number })", new: "r.counts()", packages: theStore,
+		old: "if r.counts() && !r.revoked {", new: "if r.counts() {", packages: theStore,
 	},
 	{
 		name: "recent: in the order of hashes", file: "store/bolt/recent.go",
@@ -133,7 +137,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "sign-out leaves tickets alive", file: "store/bolt/tickets.go",
-		old: "case r.redeemedAt.IsZero() && !t.live(r), !r.Key.IssuedAt().After(a.notBefore):", new: "case r.redeemedAt.IsZero() && !t.live(r):", packages: theStore,
+		old: "case r.redeemedAt.IsZero() && !t.isLive(r), !r.Key.IssuedAt().After(a.notBefore):", new: "case r.redeemedAt.IsZero() && !t.isLive(r):", packages: theStore,
 	},
 	{
 		name: "a swept ticket takes its login along", file: "store/bolt/tickets.go",

@@ -58,7 +58,7 @@ func decodeAccess(rec string) (access, error) {
 type ticketRecord struct {
 	ticket.Ticket
 	epoch      string
-	void       bool // as an earlier version says it
+	void       bool
 	redeemedAt time.Time
 	jti        string
 	tokenEnd   time.Time

@@ -13,8 +13,8 @@ import (
 	"app2wxapp/ticket"
 )
 
-// Recent tickets. The records of tickets say all there is to say of them, logins
-// too until they are counted in the users' records of access. Which
+// Recent tickets. The records of tickets say what became of them, and what they
+// void, and hold logins until these are counted in the users' records of access. Which
 // tickets are a user's is kept in memory only, made of the records when the file
 // is opened: written down it would cost every login a page of its own, as users
 // come in no order. Logins are counted by the sweep, many at a time in the order
@@ -163,9 +163,10 @@ func (r *recent) settledUp(last uint64, now time.Time) {
 	}
 }
 
-// forget forgets the tickets that ended at that time or before.
-func (r *recent) forget(at int64) {
-	over := func(l liveTicket) bool { return l.end <= at }
+// forget forgets the tickets that ended at that time or before, which may change
+// meanwhile.
+func (r *recent) forget(at func() int64) {
+	over := func(l liveTicket) bool { return l.end <= at() }
 	r.mu.Lock()
 	all := r.live
 	r.mu.Unlock()
@@ -180,11 +181,13 @@ func (r *recent) forget(at int64) {
 // nobody's clock can take for live: a clock that falls behind its mark ends all of
 // them. A user whose record does not open holds up nobody.
 func (s *Store) settle(ctx context.Context, now time.Time) error {
-	seen := now.UnixMilli()
-	if s.clock.now != nil {
-		seen = min(seen, s.clock.mark.Load())
-	}
-	s.recent.forget(seen - maxStepBack.Milliseconds())
+	s.recent.forget(func() int64 {
+		seen := now.UnixMilli()
+		if s.clock.now != nil {
+			seen = min(seen, s.clock.mark.Load())
+		}
+		return seen - maxStepBack.Milliseconds()
+	})
 
 	users, last := s.recent.due(now)
 	for batch := range slices.Chunk(users, settleBatch) {
@@ -239,25 +242,20 @@ func (t *tx) note(r ticketRecord) {
 	}
 	user := t.userKey(r.PoolID, r.UserID)
 	who := hashOf(user)
-	live := t.liveOf(who)
-	i := slices.IndexFunc(live, func(l liveTicket) bool { return l.key == r.Key })
-	switch lives := r.lives(t.s.epoch); {
-	case lives && i < 0:
-		t.changed.live[who] = with(live, r.liveTicket())
-	case !lives && i >= 0:
-		t.changed.live[who] = slices.Delete(slices.Clone(live), i, i+1)
+	live := slices.DeleteFunc(slices.Clone(t.liveOf(who)), func(l liveTicket) bool {
+		return l.key == r.Key || r.voids > 0 && l.number <= r.voids
+	})
+	if r.lives(t.s.epoch) {
+		live = with(live, r.liveTicket())
 	}
-	if r.voids > 0 {
-		t.changed.live[who] = slices.DeleteFunc(slices.Clone(t.liveOf(who)), func(l liveTicket) bool { return l.number <= r.voids })
-	}
-	logins := t.loginsOf(user)
-	if r.counts() && !slices.ContainsFunc(logins, func(l login) bool { return l.number == r.number }) {
-		t.changed.logins[string(user)] = with(logins, r.login())
+	t.changed.live[who] = live
+	if r.counts() && !r.revoked { // a replay puts it again
+		t.changed.logins[string(user)] = with(t.loginsOf(user), r.login())
 	}
 }
 
-// live tells whether the ticket is one of its user's that live.
-func (t *tx) live(r ticketRecord) bool {
+// isLive tells whether the ticket is one of its user's that live.
+func (t *tx) isLive(r ticketRecord) bool {
 	list := t.liveOf(hashOf(t.userKey(r.PoolID, r.UserID)))
 	return slices.ContainsFunc(list, func(l liveTicket) bool { return l.key == r.Key })
 }
@@ -326,7 +324,7 @@ func (t *tx) beginRecent() error {
 		return err
 	}
 	if damaged > 0 {
-		t.s.log.Error("store: tickets that do not open; those of them that were redeemed are not counted as logins", "tickets", damaged)
+		t.s.log.Error("store: tickets that do not open; those of them that were redeemed are not counted as logins, and those that they voided live", "tickets", damaged)
 	}
 	for _, user := range listed {
 		poolID, id := splitUserKey(user)

@@ -195,6 +195,100 @@ func TestListedTickets(t *testing.T) {
 	}
 }
 
+// Tickets of one user that live for different times, and those of an earlier version
+// of the program, which have no number, are over as all others are.
+func TestEndedBetweenOthers(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path)
+	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
+	check(t, s.CreateUser(ctx, testUser("a")))
+	issue := func(n int, life time.Duration, now time.Time) ticket.Ticket {
+		t.Helper()
+		tk := testTicket("a", n)
+		tk.ExpiresAt = t0.Add(life)
+		check(t, s.CreateTicket(ctx, tk, now))
+		return tk
+	}
+	long, short := issue(1, 10*time.Minute, t0), issue(2, 10*time.Second, t0)
+	next := issue(3, 10*time.Minute, short.ExpiresAt)
+	for range 2 {
+		_, err := s.RedeemTicket(ctx, attempt(short, "j"))
+		wantErr(t, "the one that ended between two that live", err, ticket.ErrVoid)
+		closeStore(t, s)
+		s = open(t, path)
+	}
+	sealer := s.sealer
+	closeStore(t, s)
+	every(t, path, bucketTickets, func(b *bbolt.Bucket, k, v []byte) error {
+		plain, err := sealer.Open(nil, bucketTickets, k, v)
+		if err != nil {
+			return err
+		}
+		r, err := decodeTicket(ticket.Key(k), string(plain))
+		r.number, r.voids = 0, 0
+		return errors.Join(err, b.Put(k, sealer.Seal(nil, bucketTickets, k, r.encode(nil))))
+	})
+	s = open(t, path)
+	for i := range ticket.MaxLive - 1 {
+		issue(10+i, time.Minute, t0)
+	}
+	voided := 0
+	for _, tk := range []ticket.Ticket{long, next} {
+		if err := second(s.RedeemTicket(ctx, attempt(tk, fmt.Sprint(tk.Key)))); errors.Is(err, ticket.ErrVoid) {
+			voided++
+		}
+	}
+	if voided != 1 {
+		t.Errorf("of six tickets, two without a number, %d are void, want 1 of these", voided)
+	}
+}
+
+// A ticket that voids another stays as long as that could live.
+func TestVoidingTicketStays(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path)
+	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
+	check(t, s.CreateUser(ctx, testUser("a")))
+	long := testTicket("a", 0)
+	long.ExpiresAt = t0.Add(userpool.MaxTicketTTL)
+	check(t, s.CreateTicket(ctx, long, t0))
+	for i := range ticket.MaxLive {
+		tk := testTicket("a", 1+i)
+		tk.ExpiresAt = t0.Add(userpool.MinTicketTTL)
+		check(t, s.CreateTicket(ctx, tk, t0))
+	}
+	check(t, second(s.SweepTickets(ctx, t0.Add(userpool.MinTicketTTL+ticket.RetainFor), 100)))
+	closeStore(t, s)
+	_, err := open(t, path).RedeemTicket(ctx, attempt(long, "j"))
+	wantErr(t, "the oldest of six", err, ticket.ErrVoid)
+}
+
+// A replay of what was counted long ago beside a login counts nothing, and keeps no
+// sweep busy.
+func TestReplayBesideLogin(t *testing.T) {
+	s, d, _ := onDisk(t, newPath(t))
+	check(t, s.CreateUser(ctx, testUser("a")))
+	for i := range 2 {
+		check(t, s.CreateTicket(ctx, testTicket("a", i), t0))
+	}
+	check(t, second(s.RedeemTicket(ctx, attempt(testTicket("a", 0), "j0"))))
+	sweep := func(n int) { check(t, second(s.SweepTickets(ctx, t0.Add(time.Duration(n)*10*time.Second), 100))) }
+	sweep(1)
+	check(t, second(s.RedeemTicket(ctx, attempt(testTicket("a", 1), "j1"))))
+	_, err := s.RedeemTicket(ctx, attempt(testTicket("a", 0), ""))
+	wantErr(t, "a replay", err, ticket.ErrRedeemed)
+	sweep(2)
+	sweep(3)
+	before := d.count()
+	sweep(4)
+	if n := d.count() - before; n != 0 {
+		t.Errorf("%d commits of a sweep that has nothing to do", n)
+	}
+	if u, err := s.User(ctx, "p", "a"); err != nil || u.Logins.Count != 2 {
+		t.Errorf("%d logins, %v, want 2", u.Logins.Count, err)
+	}
+}
+
 // Of a ticket that does not open nobody knows whose it is. Its user is spoken of as
 // damaged only as far as a list names it; nobody else notices.
 func TestDamagedTicketAtStart(t *testing.T) {
@@ -256,9 +350,10 @@ func TestForgetBesideReopening(t *testing.T) {
 		defer close(began)
 		r.begin(full(20))
 	}()
-	r.forget(1)
+	first := func() int64 { return 1 }
+	r.forget(first)
 	<-began
-	r.forget(1)
+	r.forget(first)
 	for _, list := range r.live {
 		if len(list) != 1 || list[0].end != 20 {
 			t.Fatalf("%+v, want what the file says that was opened last", list)

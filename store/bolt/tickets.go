@@ -45,34 +45,58 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 		if t.sealed(bucketAccess, t.userKey(created.PoolID, created.UserID)) == nil {
 			return corrupt(bucketAccess, errNoUser)
 		}
+		voids, err := t.makeRoom(created, now)
+		if err != nil {
+			return err
+		}
 		number, err := t.nextNumber()
 		if err != nil {
 			return err
 		}
-		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch, number: number, voids: t.over(created, now)}); err != nil {
+		if err := t.putTicket(ticketRecord{Ticket: created, epoch: s.epoch, number: number, voids: voids}); err != nil {
 			return err
 		}
 		return t.markClock(now)
 	})
 }
 
-// over returns up to which number the user's live tickets are over with the one
+// makeRoom returns up to which number the user's live tickets are over with the one
 // that is created: those that have ended by now, lest another clock takes them for
-// live, and the oldest, lest there are more than ticket.MaxLive.
-func (t *tx) over(created ticket.Ticket, now time.Time) (voids uint64) {
+// live, and the oldest, lest there are more than ticket.MaxLive. What no number
+// tells, as one between two that live, it voids in its own record.
+func (t *tx) makeRoom(created ticket.Ticket, now time.Time) (voids uint64, err error) {
 	list := t.liveOf(hashOf(t.userKey(created.PoolID, created.UserID)))
 	ended := func(l liveTicket) bool { return l.end <= now.UnixMilli() }
 	live := len(slices.DeleteFunc(slices.Clone(list), ended))
+	first := true // all so far are over
 	for _, l := range list {
-		if !ended(l) {
-			if live < ticket.MaxLive {
-				break
-			}
+		switch {
+		case ended(l):
+		case live >= ticket.MaxLive:
 			live--
+		default:
+			first = false
+			continue
 		}
-		voids = l.number
+		if first && l.number > 0 {
+			voids = l.number
+		} else if err := t.void(l.key); err != nil {
+			return 0, err
+		}
 	}
-	return voids
+	return voids, nil
+}
+
+func (t *tx) void(k ticket.Key) error {
+	r, err := t.ticket(k)
+	if errors.Is(err, ticket.ErrUnknown) {
+		return nil // swept
+	}
+	if err != nil {
+		return err
+	}
+	r.void = true
+	return t.putTicket(r)
 }
 
 func (a *access) count(at time.Time, addr netip.Addr) {
@@ -106,7 +130,7 @@ func (t *tx) judgeUser(r ticketRecord, a access) error {
 	switch {
 	case a.blocked:
 		return userpool.ErrBlocked
-	case r.redeemedAt.IsZero() && !t.live(r), !r.Key.IssuedAt().After(a.notBefore):
+	case r.redeemedAt.IsZero() && !t.isLive(r), !r.Key.IssuedAt().After(a.notBefore):
 		return ticket.ErrVoid
 	}
 	return nil
@@ -265,7 +289,9 @@ func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int
 					damaged = err
 					continue
 				}
-				end = r.ExpiresAt
+				if r.voids == 0 { // what it voids may outlive it
+					end = r.ExpiresAt
+				}
 			}
 			if !now.Before(end.Add(ticket.RetainFor)) {
 				old = append(old, key)
