@@ -124,6 +124,14 @@ var mutants = []mutant{
 		old: "if r.voids == 0 {", new: "if r.voids >= 0 {", packages: theStore,
 	},
 	{
+		name: "recent: a clock that is ahead ends tickets", file: "store/bolt/recent.go",
+		old: "seen = min(seen, s.clock.mark.Load())", new: "seen = min(seen, seen)", packages: theStore,
+	},
+	{
+		name: "recent: a damaged sequence loses logins", file: "store/bolt/tickets.go",
+		old: "if err = t.numberAbove(a.counted); err != nil {", new: "if err != nil {", packages: theStore,
+	},
+	{
 		name: "recent: a replay is a login", file: "store/bolt/recent.go",
 		old: "if r.counts() && !r.revoked {", new: "if r.counts() {", packages: theStore,
 	},

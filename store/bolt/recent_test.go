@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
@@ -181,6 +183,13 @@ func TestListedTickets(t *testing.T) {
 		}
 		closeStore(t, s)
 	}
+	b, err := os.ReadFile(path)
+	check(t, err)
+	s = open(t, copyFile(t, filepath.Join(t.TempDir(), "store.db"), b))
+	check(t, second(s.SweepTickets(ctx, t0.Add(time.Hour), 100)))
+	if u, err := s.User(ctx, "p", "b"); err != nil || u.Logins.Count != 4 {
+		t.Errorf("without the tickets %d logins, %v, want 4", u.Logins.Count, err)
+	}
 	edit(t, path, func(tx *bbolt.Tx) error {
 		if n := string(tx.Bucket([]byte(bucketMeta)).Get([]byte(metaSchema))); n != fmt.Sprint(schema) {
 			t.Errorf("schema %s, want that which an earlier version refuses", n)
@@ -330,6 +339,7 @@ func TestSweepAheadOfClock(t *testing.T) {
 	check(t, s.CreateTicket(ctx, testTicket("a", 9), t0))
 	_, err = s.RedeemTicket(ctx, attempt(testTicket("a", 0), "j"))
 	wantErr(t, "the oldest of six", err, ticket.ErrVoid)
+	check(t, second(s.RedeemTicket(ctx, attempt(testTicket("a", 3), "j3"))))
 	closeStore(t, s)
 }
 
@@ -361,37 +371,42 @@ func TestForgetBesideReopening(t *testing.T) {
 	}
 }
 
-// The sequence of numbers has no checksum. With a lower one no login is lost.
+// The sequence of numbers has no checksum. With a lower one no login is lost, and no
+// other ticket voided than the oldest.
 func TestDamagedSequence(t *testing.T) {
 	path := filled(t)
-	login := func(n int) uint64 {
-		t.Helper()
-		s := open(t, path)
-		defer closeStore(t, s)
-		check(t, s.CreateTicket(ctx, testTicket("b", n), t0))
-		check(t, second(s.RedeemTicket(ctx, attempt(testTicket("b", n), fmt.Sprint("j", n)))))
-		u, err := s.User(ctx, "p", "b")
-		check(t, err)
-		check(t, second(s.SweepTickets(ctx, t0.Add(time.Duration(n)*time.Minute), 100)))
-		return u.Logins.Count
+	damage := func() {
+		edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketTickets)).SetSequence(1) })
 	}
-	before := login(2)
 	s := open(t, path)
 	for i := range ticket.MaxLive {
 		check(t, s.CreateTicket(ctx, testTicket("a", 10+i), t0))
 	}
 	closeStore(t, s)
-	edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketTickets)).SetSequence(1) })
-	for i := range 2 {
-		if n := login(3 + i); n != before+1+uint64(i) {
-			t.Errorf("login %d, want %d", n, before+1+uint64(i))
-		}
-	}
+	damage()
 	s = open(t, path)
-	check(t, s.CreateTicket(ctx, testTicket("a", 20), t0))
-	_, err := s.RedeemTicket(ctx, attempt(testTicket("a", 10), "j10"))
-	wantErr(t, "the oldest of six", err, ticket.ErrVoid)
-	for _, n := range []int{11, 20} {
+	for n := range 2 {
+		check(t, s.CreateTicket(ctx, testTicket("a", 20+n), t0))
+	}
+	_, err := s.RedeemTicket(ctx, attempt(testTicket("a", 11), "j11"))
+	wantErr(t, "the second of seven", err, ticket.ErrVoid)
+	for _, n := range []int{12, 20, 21} {
 		check(t, second(s.RedeemTicket(ctx, attempt(testTicket("a", n), fmt.Sprint("j", n)))))
+	}
+	logins := func() uint64 {
+		t.Helper()
+		u, err := s.User(ctx, "p", "a")
+		check(t, err)
+		return u.Logins.Count
+	}
+	before := logins()
+	check(t, second(s.SweepTickets(ctx, t0.Add(time.Hour), 100)))
+	closeStore(t, s)
+	damage()
+	s = open(t, path)
+	check(t, s.CreateTicket(ctx, testTicket("a", 30), t0))
+	check(t, second(s.RedeemTicket(ctx, attempt(testTicket("a", 30), "j30"))))
+	if n := logins(); n != before+1 {
+		t.Errorf("%d logins, want %d", n, before+1)
 	}
 }
