@@ -260,7 +260,8 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 	return ticket.Redeemed{Ticket: r.Ticket, JTI: r.jti, TokenExpiresAt: r.tokenEnd, At: r.redeemedAt, Revoked: revoked}, ticket.ErrRedeemed
 }
 
-// SweepTickets implements ticket.Store. A record that does not open holds up
+// SweepTickets implements ticket.Store, after it has counted the logins of tickets
+// (settle). A record that does not open holds up
 // nothing: its error is returned after the others were swept, and the record
 // itself is swept when a ticket of its age has ended for certain. What is found by a
 // read may have been renewed before the write: that is looked at again there, but
