@@ -44,6 +44,7 @@ type growth struct {
 	logins atomic.Int64
 	swept  int64
 	sweep  chan struct{} // a token for each sweep that is due
+	turn   sync.RWMutex  // no login while a sweep waits for the one before
 }
 
 func (c config) growth(folder string, s seed, out io.Writer) error {
@@ -105,8 +106,12 @@ func (g *growth) run(n int, path string, out io.Writer) error {
 	err := each(g.atOnce, n, func(int) error {
 		done := g.logins.Add(1)
 		if done%perSweep == 0 {
-			g.sweep <- struct{}{} // waits for the sweep before this one
+			g.turn.Lock() // time is hurried, sweeps are not
+			g.sweep <- struct{}{}
+			g.turn.Unlock()
 		}
+		g.turn.RLock()
+		defer g.turn.RUnlock()
 		if done%max(1, int64(n)/10) == 0 {
 			size, err := sizeOf(path)
 			if err != nil {

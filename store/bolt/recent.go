@@ -21,9 +21,11 @@ import (
 // of users, or when the user's record is written anyway.
 
 const (
-	// settleBatch is how many users' logins are counted in a transaction:
-	// redemptions wait for it.
-	settleBatch = 100
+	// settleBatch is how many users' logins are counted in a transaction, for which
+	// redemptions wait, and settleBatches how many transactions that takes at most:
+	// where logins share few commits, so many more must be counted in each.
+	settleBatch   = 100
+	settleBatches = 500
 	// lookBatch is how many users are looked through at a time, with the same in
 	// mind.
 	lookBatch = 1000
@@ -190,7 +192,7 @@ func (s *Store) settle(ctx context.Context, now time.Time) error {
 	})
 
 	users, last := s.recent.due(now)
-	for batch := range slices.Chunk(users, settleBatch) {
+	for batch := range slices.Chunk(users, max(settleBatch, len(users)/settleBatches)) {
 		err := s.updateLater(func(t *tx) error {
 			for _, user := range batch {
 				poolID, id := splitUserKey(user)
