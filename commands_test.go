@@ -386,6 +386,7 @@ func TestConfigCheck(t *testing.T) {
 // What serve warns of at every start can be known before the first one.
 func TestConfigCheckWarns(t *testing.T) {
 	const issuer, proxy = "warning: public_url is not set, so it is http://localhost:8080: ", "warning: a proxy seems to be in front, and trusted_proxies is not set: "
+	const admin = "warning: listen.admin is not loopback: "
 	for _, row := range []struct {
 		settings string
 		want     []string
@@ -395,13 +396,15 @@ func TestConfigCheckWarns(t *testing.T) {
 		{"public_url: https://login.example.com", []string{proxy}},
 		{"public_url: https://login.example.com\ntrusted_proxies: [127.0.0.1]", nil},
 		{"listen: {public: 'localhost:8080'}", nil},
+		{"listen: {admin: ':8081'}", []string{admin}},
+		{"listen: {admin: '[::1]:8081'}", nil},
 	} {
 		file := filepath.Join(t.TempDir(), "config.yaml")
 		if err := os.WriteFile(file, []byte(row.settings), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		out, err := run(t, t.Context(), "config", "check", "--config", file)
-		for _, w := range []string{issuer, proxy} {
+		for _, w := range []string{issuer, proxy, admin} {
 			if got, want := strings.Contains(out, w), slices.Contains(row.want, w); got != want || err != nil || !strings.Contains("\n"+out, "\nok:") {
 				t.Errorf("%s: %v %s, want ok, and %q is %t", row.settings, err, out, w, want)
 			}

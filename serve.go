@@ -47,7 +47,7 @@ func serve(c *cobra.Command, _ []string) error {
 	}
 	warnOfFiles(maxFiles(), log)
 	log.Info("ready", "version", version, "public", s.PublicURL, "listen_public", s.onPublic.Addr().String(),
-		"admin", s.AdminURL, "store", store.Name(string(cfg.StoreURL)), "after", time.Since(start).Round(time.Millisecond).String())
+		"admin", s.AdminURL, "listen_admin", s.onAdmin.Addr().String(), "store", store.Name(string(cfg.StoreURL)), "after", time.Since(start).Round(time.Millisecond).String())
 	return s.run(c.Context())
 }
 
@@ -57,6 +57,9 @@ func addressWarnings(cfg Config) (all []string) {
 	derived := cfg.PublicURL == publicURL(cfg.Listen.Public, cfg.Listen.TLS.Cert != "")
 	if host, _, _ := net.SplitHostPort(cfg.Listen.Public); derived && !isLoopback(host) {
 		all = append(all, "public_url is not set, so it is "+cfg.PublicURL+": it is the issuer of the tokens, and they end when it changes; set it before the first login")
+	}
+	if host, _, _ := net.SplitHostPort(cfg.Listen.Admin); !isLoopback(host) {
+		all = append(all, "listen.admin is not loopback: whoever reaches "+cfg.Listen.Admin+" can try admin tokens there, without TLS; let a firewall or a network policy keep others out")
 	}
 	if strings.HasPrefix(cfg.PublicURL, "https:") && cfg.Listen.TLS.Cert == "" && len(cfg.TrustedProxies) == 0 {
 		all = append(all, "a proxy seems to be in front, and trusted_proxies is not set: all callers count as one address, and the wrong attempts of one stop the redemptions of all")

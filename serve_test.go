@@ -62,6 +62,23 @@ func TestKeyBesideFile(t *testing.T) {
 	}
 }
 
+// A store that is gone is not replaced without a word.
+func TestKeyWithoutStore(t *testing.T) {
+	p := newProgramOnFile(t)
+	for start, want := range []bool{false, true} {
+		p.start()
+		if err := p.stop(syscall.SIGTERM); err != nil {
+			t.Errorf("start %d: after SIGTERM: %v", start, err)
+		}
+		if got := strings.Contains(p.log.String(), "encryption.key is there and its store is not"); got != want {
+			t.Errorf("start %d: warns of it: %t, want %t\n%s", start, got, want, p.log)
+		}
+		if err := os.Remove(filepath.Join(p.folder, "data", "app2wxapp.db")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A request under way at SIGTERM, or when the terminal is closed, is answered.
 func TestDrain(t *testing.T) {
 	// Under nohup the program ignores SIGHUP, rightly. What is handled here is not

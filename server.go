@@ -154,6 +154,9 @@ func keysBeside(cfg Config, log *slog.Logger) (key, token userpool.Secret, err e
 		return "", "", fmt.Errorf("create the store's folder: %w", err)
 	}
 	keyFile := keyBeside(path)
+	if bolt.Exists(keyFile) && !bolt.Exists(path) {
+		log.Warn("encryption.key is there and its store is not: a new, empty one is made; if there should be one, stop this, remove the new one, and put the other back", "store", path)
+	}
 	key, err = keptSecret(cfg.EncryptionKey, keyFile, !bolt.Exists(path), log)
 	if err != nil {
 		return "", "", fmt.Errorf("encryption.key: %w", err)

@@ -89,6 +89,9 @@ func (a *API) Authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1 {
 			ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.Operator, Addr: from})
 			c.SetRequest(c.Request().WithContext(ctx))
+			if pool, err := a.pools.Pool(ctx, c.Param("id")); err == nil {
+				c.Set(wire.KeyPool, pool.ID) // for the log
+			}
 			return next(c)
 		}
 		addr := userpool.AddrKey(from)

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,19 @@ func TestAuthenticate(t *testing.T) {
 	// Everything that is found without the token is none of the API.
 	for _, path := range []string{"/admin/v1", "/admin/v1/", "/admin/v1/keys", "/admin", "/"} {
 		b.Do("GET", b.AdminURL+path, "").WantError(404, 4040, "not_found")
+	}
+}
+
+// The log names the pool of a call, if there is one of that id.
+func TestLogNamesPool(t *testing.T) {
+	t.Parallel()
+	b := bridgetest.New(t)
+	b.NewPool(`"id":"named"`)
+	for _, id := range []string{"named", "unnamed"} {
+		b.Admin("PATCH", "/admin/v1/pools/"+id, "not JSON").WantError(400, 2231, "invalid_request")
+	}
+	if log := b.Log.String(); !strings.Contains(log, `"pool":"named"`) || strings.Contains(log, "unnamed") {
+		t.Errorf("want the pool that there is, and not the other:\n%s", log)
 	}
 }
 

@@ -133,6 +133,8 @@ type Store struct {
 	dbMu   sync.RWMutex
 	db     *bbolt.DB
 	failed atomic.Bool
+	file   os.FileInfo // of db
+	moved  atomic.Bool // another file lies at path, or none
 	keys   seal.DataKeys
 	sealer *seal.Sealer
 	epoch  string
@@ -204,7 +206,30 @@ func (s *Store) empty() (err error) {
 
 // Ready returns nil if the store can answer, else userpool.ErrUnavailable.
 func (s *Store) Ready() error {
+	s.lookForFile()
 	return s.view(func(*tx) error { return nil })
+}
+
+// lookForFile looks whether the file still lies at its path. One that was moved
+// away, be it to restore a backup in its place, is not what the next start opens:
+// what would be written to it then would be answered and lost.
+func (s *Store) lookForFile() {
+	s.dbMu.RLock()
+	file := s.file
+	s.dbMu.RUnlock()
+	there, err := os.Stat(s.path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) || file == nil {
+		return // it says nothing of the file
+	}
+	moved := err != nil || !os.SameFile(file, there)
+	if s.moved.Swap(moved) == moved {
+		return
+	}
+	if moved {
+		s.log.Error("store: the file was moved away or replaced; nothing is read or written until it is back or this server is started again", "file", s.path)
+	} else {
+		s.log.Warn("store: the file is back", "file", s.path)
+	}
 }
 
 // attach opens the file and reads what is needed to read the rest.
@@ -214,11 +239,15 @@ func (s *Store) attach() (err error) {
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", s.path, err)
 	}
-	if err := s.unlock(db); err != nil {
+	file, err := os.Stat(s.path)
+	if err == nil {
+		err = s.unlock(db)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("open store %s: %w", s.path, err), db.Close())
 	}
 	s.dbMu.Lock()
-	s.db = db
+	s.db, s.file = db, file
 	s.failed.Store(false)
 	s.dbMu.Unlock()
 	return nil
@@ -364,8 +393,11 @@ func recovered(err *error) {
 // view runs a read transaction. A panic in it is a damaged file: bbolt trusts
 // its pages, and a page past the end of a file that shrank is a memory fault.
 func (s *Store) view(read func(*tx) error) (err error) {
-	if s.failed.Load() {
+	switch {
+	case s.failed.Load():
 		return errReopening
+	case s.moved.Load():
+		return errMoved
 	}
 	s.dbMu.RLock()
 	defer s.dbMu.RUnlock()

@@ -40,6 +40,7 @@ const reopenEvery = time.Second
 var (
 	errReopening = fmt.Errorf("%w: the file is being opened again after a failed write", userpool.ErrUnavailable)
 	errBusy      = fmt.Errorf("%w: too many writes wait", userpool.ErrUnavailable)
+	errMoved     = fmt.Errorf("%w: the file was moved away or replaced", userpool.ErrUnavailable)
 	errClosed    = fmt.Errorf("%w: closed", userpool.ErrUnavailable)
 )
 
@@ -64,6 +65,9 @@ func (s *Store) update(do func(*tx) error) error { return s.wait(do, false) }
 func (s *Store) updateLater(do func(*tx) error) error { return s.wait(do, true) }
 
 func (s *Store) wait(do func(*tx) error, patient bool) error {
+	if s.moved.Load() {
+		return errMoved
+	}
 	w := s.writes.Get().(*write)
 	defer s.writes.Put(w) // it was answered, or never queued
 	w.do, w.patient = do, patient

@@ -267,6 +267,7 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 // read may have been renewed before the write: that is looked at again there, but
 // for what ends with the time in its key.
 func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int, error) {
+	s.lookForFile()
 	if err := s.settle(ctx, now); err != nil {
 		return 0, err
 	}
