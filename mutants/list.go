@@ -63,7 +63,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "tombstone swept early", file: "store/bolt/tickets.go",
-		old: "if !now.Before(end.Add(ticket.RetainFor)) {\n\t\t\t\told", new: "if !now.Before(end) {\n\t\t\t\told", packages: theStore,
+		old: "if now.Before(end.Add(ticket.RetainFor)) {\n\t\t\t\tkept", new: "if now.Before(end) {\n\t\t\t\tkept", packages: theStore,
 	},
 	{
 		name: "Idempotency-Key ignored", file: "ticket/service.go",
@@ -121,7 +121,19 @@ var mutants = []mutant{
 	},
 	{
 		name: "recent: a voiding ticket is swept before what it voids", file: "store/bolt/tickets.go",
-		old: "if r.voids == 0 {", new: "if r.voids >= 0 {", packages: theStore,
+		old: "l.number > 0 && l.end <= created.ExpiresAt.UnixMilli() {", new: "l.number > 0 {", packages: theStore,
+	},
+	{
+		name: "recent: one batch is counted, and the others forgotten", file: "store/bolt/recent.go",
+		old: "if err := errors.Join(err, ctx.Err()); err != nil {\n\t\t\treturn err\n\t\t}\n", new: "if err := errors.Join(err, ctx.Err()); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tbreak\n", packages: theStore,
+	},
+	{
+		name: "recent: what came while others were counted is taken for counted", file: "store/bolt/recent.go",
+		old: "s.recent.settledUp(last, now)", new: "s.recent.settledUp(max(last, s.recent.newest), now)", packages: theStore,
+	},
+	{
+		name: "recent: logins are forgotten as soon as they are counted", file: "store/bolt/recent.go",
+		old: "\ts.recent.settledUp(last, now)\n", new: "\ts.recent.settledUp(last, now)\n\ts.recent.due()\n", packages: theStore,
 	},
 	{
 		name: "recent: a clock that is ahead ends tickets", file: "store/bolt/recent.go",

@@ -26,8 +26,8 @@ const (
 	// where logins share few commits, so many more must be counted in each.
 	settleBatch   = 100
 	settleBatches = 500
-	// lookBatch is how many users are looked through at a time, with the same in
-	// mind.
+	// lookBatch is how many users, or tickets, are looked through at a time, with the
+	// same in mind.
 	lookBatch = 1000
 	// settleEvery is how long logins are gathered at least, and longer than a read
 	// takes.
@@ -130,17 +130,19 @@ func look[K comparable, T any](mu sync.Locker, m map[K]T, each func(K)) {
 	}
 }
 
+// isDue tells whether the time before is long enough ago.
+func (r *recent) isDue(now time.Time) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return now.Before(r.settled) || !now.Before(r.settled.Add(settleEvery))
+}
+
 // due forgets the logins that were counted the time before, and returns the users
-// with others, in the order of their keys, and the last of these logins; nobody
-// if the time before is too short ago.
-func (r *recent) due(now time.Time) (users []string, last uint64) {
-	r.mu.Lock()
+// with others, in the order of their keys, and the last of these logins.
+func (r *recent) due() (users []string, last uint64) {
+	r.mu.RLock()
 	all, counted, last := r.logins, r.counted, r.newest
-	early := !now.Before(r.settled) && now.Before(r.settled.Add(settleEvery))
-	r.mu.Unlock()
-	if early {
-		return nil, counted
-	}
+	r.mu.RUnlock()
 	look(&r.mu, all, func(user string) {
 		list := all[user]
 		left := slices.IndexFunc(list, func(l login) bool { return l.number > counted })
@@ -160,9 +162,7 @@ func (r *recent) due(now time.Time) (users []string, last uint64) {
 func (r *recent) settledUp(last uint64, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if last > r.counted {
-		r.counted, r.settled = last, now
-	}
+	r.counted, r.settled = max(r.counted, last), now
 }
 
 // forget forgets the tickets that ended at that time or before, which may change
@@ -183,6 +183,9 @@ func (r *recent) forget(at func() int64) {
 // nobody's clock can take for live: a clock that falls behind its mark ends all of
 // them. A user whose record does not open holds up nobody.
 func (s *Store) settle(ctx context.Context, now time.Time) error {
+	if !s.recent.isDue(now) {
+		return nil
+	}
 	s.recent.forget(func() int64 {
 		seen := now.UnixMilli()
 		if s.clock.now != nil {
@@ -191,7 +194,7 @@ func (s *Store) settle(ctx context.Context, now time.Time) error {
 		return seen - maxStepBack.Milliseconds()
 	})
 
-	users, last := s.recent.due(now)
+	users, last := s.recent.due()
 	for batch := range slices.Chunk(users, max(settleBatch, len(users)/settleBatches)) {
 		err := s.updateLater(func(t *tx) error {
 			for _, user := range batch {

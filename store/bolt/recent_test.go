@@ -252,7 +252,8 @@ func TestEndedBetweenOthers(t *testing.T) {
 	}
 }
 
-// A ticket that voids another stays as long as that could live.
+// A ticket that is over stays so when the one that came instead is swept before its
+// own end.
 func TestVoidingTicketStays(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
@@ -409,4 +410,97 @@ func TestDamagedSequence(t *testing.T) {
 	if n := logins(); n != before+1 {
 		t.Errorf("%d logins, want %d", n, before+1)
 	}
+}
+
+// Logins of more users than are counted in a transaction, some of them while others
+// are: each counts once, also when the tickets are gone.
+func TestSettleManyUsers(t *testing.T) {
+	const users, rounds = 2*settleBatch + settleBatch/2, 3
+	path := newPath(t)
+	s := open(t, path)
+	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
+	id := func(i int) string { return fmt.Sprint("u", i) }
+	each := func(do func(i int)) {
+		const callers = 25 // few enough for none to be refused
+		together(callers, func(c int) {
+			for i := c; i < users; i += callers {
+				do(i)
+			}
+		})
+	}
+	counted := func(when string, want uint64) {
+		t.Helper()
+		for i := range users {
+			if u, err := s.User(ctx, "p", id(i)); err != nil || u.Logins.Count != want {
+				t.Fatalf("%s: user %d has %d logins, %v, want %d", when, i, u.Logins.Count, err, want)
+			}
+		}
+	}
+	each(func(i int) {
+		u := testUser(id(i))
+		u.Phone = ""
+		if err := s.CreateUser(ctx, u); err != nil {
+			t.Error(err)
+		}
+	})
+	enough, swept := make(chan struct{}), make(chan error)
+	go func() {
+		for n := 1; ; n++ {
+			select {
+			case <-enough:
+				swept <- nil
+				return
+			default:
+				if _, err := s.SweepTickets(ctx, t0.Add(time.Duration(n%2)*settleEvery), 100); err != nil {
+					swept <- err
+					return
+				}
+			}
+		}
+	}()
+	for round := range rounds {
+		each(func(i int) {
+			tk := ticket.Ticket{PoolID: "p", UserID: id(i), ExpiresAt: t0.Add(time.Minute)}
+			_, tk.Key = userpool.NewOneTime(t0)
+			err := s.CreateTicket(ctx, tk, t0)
+			if err == nil {
+				err = second(s.RedeemTicket(ctx, attempt(tk, fmt.Sprint("j", round, "-", i))))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		counted("beside sweeps", uint64(round)+1)
+	}
+	close(enough)
+	check(t, <-swept)
+	for hour := range time.Duration(10) {
+		check(t, second(s.SweepTickets(ctx, t0.Add((1+hour)*time.Hour), 100)))
+	}
+	if n := entries(t, s, bucketTickets); n > 0 {
+		t.Errorf("%d tickets are left", n)
+	}
+	counted("the tickets gone", rounds)
+	closeStore(t, s)
+	s = open(t, path)
+	counted("started again", rounds)
+}
+
+// A read that began before logins were counted on disk still finds them in memory.
+func TestReadThatBeganBefore(t *testing.T) {
+	s := open(t, newPath(t))
+	check(t, s.CreatePool(ctx, testPool("p"), audit.Event{}))
+	check(t, s.CreateUser(ctx, testUser("a")))
+	check(t, s.CreateTicket(ctx, testTicket("a", 1), t0))
+	check(t, second(s.RedeemTicket(ctx, attempt(testTicket("a", 1), "j"))))
+	check(t, s.view(func(tx *tx) error {
+		swept := make(chan error)
+		go func() { swept <- second(s.SweepTickets(ctx, t0, 100)) }()
+		check(t, <-swept)
+		u, err := tx.user("p", "a")
+		if u.Logins.Count != 1 {
+			t.Errorf("%d logins, want 1", u.Logins.Count)
+		}
+		return err
+	}))
 }

@@ -63,7 +63,8 @@ func (s *Store) CreateTicket(_ context.Context, created ticket.Ticket, now time.
 // makeRoom returns up to which number the user's live tickets are over with the one
 // that is created: those that have ended by now, lest another clock takes them for
 // live, and the oldest, lest there are more than ticket.MaxLive. What no number
-// tells, as one between two that live, it voids in its own record.
+// tells, as one between two that live, it voids in its own record; likewise what
+// could live longer than the one that says it is over.
 func (t *tx) makeRoom(created ticket.Ticket, now time.Time) (voids uint64, err error) {
 	list := t.liveOf(hashOf(t.userKey(created.PoolID, created.UserID)))
 	ended := func(l liveTicket) bool { return l.end <= now.UnixMilli() }
@@ -78,7 +79,7 @@ func (t *tx) makeRoom(created ticket.Ticket, now time.Time) (voids uint64, err e
 			first = false
 			continue
 		}
-		if first && l.number > 0 {
+		if first && l.number > 0 && l.end <= created.ExpiresAt.UnixMilli() {
 			voids = l.number
 		} else if err := t.void(l.key); err != nil {
 			return 0, err
@@ -261,11 +262,11 @@ func (s *Store) replay(r ticketRecord, attempt ticket.Redemption) (ticket.Redeem
 }
 
 // SweepTickets implements ticket.Store, after it has counted the logins of tickets
-// (settle). A record that does not open holds up
-// nothing: its error is returned after the others were swept, and the record
-// itself is swept when a ticket of its age has ended for certain. What is found by a
-// read may have been renewed before the write: that is looked at again there, but
-// for what ends with the time in its key.
+// (settle). A record that does not open holds up nothing: its error is returned
+// after the others were swept, and the record itself is swept when a ticket of its
+// age has ended for certain. Tickets of a short life may wait for lookBatch older
+// ones of a longer. What is found by a read may have been renewed before the write:
+// that is looked at again there, but for what ends with the time in its key.
 func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int, error) {
 	s.lookForFile()
 	if err := s.settle(ctx, now); err != nil {
@@ -275,27 +276,22 @@ func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int
 	var ended, sessions, unfinished, recipients, events [][]byte
 	var damaged error
 	err := s.view(func(t *tx) error {
-		// Keys are in order of issue: past this one no ticket can have ended
-		// long enough ago.
-		newest := now.Add(-ticket.RetainFor - userpool.MinTicketTTL)
+		kept := 0 // keys are in order of issue: those behind these have not ended either
 		c := t.Bucket([]byte(bucketTickets)).Cursor()
-		for k, _ := c.First(); k != nil && len(old) < limit; k, _ = c.Next() {
+		for k, _ := c.First(); k != nil && len(old) < limit && kept < lookBatch; k, _ = c.Next() {
 			key := ticket.Key(k)
-			if key.IssuedAt().After(newest) {
-				break
-			}
 			end := key.IssuedAt().Add(userpool.MaxTicketTTL)
 			if now.Before(end.Add(ticket.RetainFor)) {
 				r, err := t.ticket(key)
 				if err != nil {
 					damaged = err
-					continue
-				}
-				if r.voids == 0 { // what it voids may outlive it
+				} else {
 					end = r.ExpiresAt
 				}
 			}
-			if !now.Before(end.Add(ticket.RetainFor)) {
+			if now.Before(end.Add(ticket.RetainFor)) {
+				kept++
+			} else {
 				old = append(old, key)
 			}
 		}
