@@ -100,8 +100,11 @@ func problem(err error) wire.Problem {
 			return wire.MethodNotAllowed
 		}
 	}
-	if errors.Is(err, admin.ErrUnauthenticated) {
+	switch {
+	case errors.Is(err, admin.ErrUnauthenticated):
 		return wire.Unauthenticated
+	case errors.Is(err, admin.ErrWrongToken):
+		return wire.WrongAdminToken
 	}
 	return wire.ProblemOf(err)
 }

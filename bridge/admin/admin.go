@@ -29,8 +29,12 @@ const (
 	maxLimit          = 200
 )
 
-// ErrUnauthenticated is a call without the admin token.
-var ErrUnauthenticated = errors.New("admin: the admin token is missing or wrong")
+// Calls without the admin token.
+var (
+	ErrUnauthenticated = errors.New("admin: the admin token is missing")
+	// ErrWrongToken says that another one was shown.
+	ErrWrongToken = errors.New("admin: the admin token is wrong")
+)
 
 // Tokens makes sure that tokens can be signed; *token.Service does.
 type Tokens interface {
@@ -85,8 +89,9 @@ func (a *API) Authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		now := a.now()
 		from := wire.Addr(c)
 		scheme, shown, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
-		sum := sha256.Sum256([]byte(strings.TrimSpace(shown)))
-		if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1 {
+		bearer, shown := strings.EqualFold(scheme, "Bearer"), strings.TrimSpace(shown)
+		sum := sha256.Sum256([]byte(shown))
+		if bearer && subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1 {
 			ctx := audit.With(c.Request().Context(), audit.Actor{Role: audit.Operator, Addr: from})
 			c.SetRequest(c.Request().WithContext(ctx))
 			if pool, err := a.pools.Pool(ctx, c.Param("id")); err == nil {
@@ -101,6 +106,9 @@ func (a *API) Authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		a.failures.Count(addr, now)
 		c.Response().Header().Set(echo.HeaderWWWAuthenticate, "Bearer")
+		if bearer && shown != "" {
+			return ErrWrongToken
+		}
 		return ErrUnauthenticated
 	}
 }

@@ -68,6 +68,25 @@ func TestLogNamesPool(t *testing.T) {
 	}
 }
 
+// Whoever shows a token is not told to show one.
+func TestWrongTokenIsSaid(t *testing.T) {
+	t.Parallel()
+	b := bridgetest.New(t)
+	for _, row := range []struct{ header, en, zh string }{
+		{"X-None: ", "a Bearer token is required", "未登录"},
+		{"Authorization: Bearer ", "a Bearer token is required", "未登录"},
+		{"Authorization: Bearer wrong", "this is not the server's admin token; give the one in admin.token beside its store", "这不是本服务的管理令牌"},
+		{"Authorization: Basic wrong", "a Bearer token is required", "未登录"},
+	} {
+		for language, want := range map[string]string{"en": row.en, "zh": row.zh} {
+			r := b.Do("GET", b.AdminURL+"/admin/v1/pools", "", row.header, "Accept-Language: "+language).WantError(401, 2020, "unauthenticated")
+			if !strings.Contains(r.Body, want) {
+				t.Errorf("%s, %s: %s, want %q", row.header, language, r.Body, want)
+			}
+		}
+	}
+}
+
 // Guessing the token is limited by address; whoever has it is never kept out.
 func TestWrongTokenIsLimited(t *testing.T) {
 	t.Parallel()

@@ -36,6 +36,7 @@ var (
 	NotFound         = Problem{Status: 404, Code: 4040, Slug: "not_found", ZH: "没有这个地址", EN: "there is nothing at this address"}
 	MethodNotAllowed = Problem{Status: 405, Code: 4050, Slug: "method_not_allowed", ZH: "不支持该请求方法，见 Allow 响应头", EN: "this method is not allowed here; see the Allow header"}
 	Unauthenticated  = Problem{Status: 401, Code: 2020, Slug: "unauthenticated", ZH: "未登录", EN: "a Bearer token is required"}
+	WrongAdminToken  = Problem{Status: 401, Code: 2020, Slug: "unauthenticated", ZH: "这不是本服务的管理令牌，请使用其存储旁的 admin.token，或其设置中的那一个", EN: "this is not the server's admin token; give the one in admin.token beside its store, or in its settings"}
 	ServerError      = Problem{Status: 500, Code: 1000, Slug: "server_error", ZH: "系统繁忙，请把 requestId 告诉运维人员", EN: "an error of ours; give the requestId to the operator"}
 )
 
