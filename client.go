@@ -34,6 +34,9 @@ func newAdminClient(c *cobra.Command) (*adminClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := givenURL("admin-url", url); err != nil {
+		return nil, err
+	}
 	file, err := c.Flags().GetString("admin-token-file")
 	if err != nil {
 		return nil, err
@@ -54,7 +57,18 @@ func newAdminClient(c *cobra.Command) (*adminClient, error) {
 		return nil, fmt.Errorf("read the admin token (is the server started once, and is this its folder? else give --admin-token-file): %w", err)
 	}
 	client.token = strings.TrimSpace(string(text))
-	return client, nil
+	return client, refuse(client.token == "", file+" is empty; the admin token belongs in it")
+}
+
+// givenURL returns what is wrong with the URL that a flag gives, "" for none.
+func givenURL(flag, url string) error {
+	if url == "" {
+		return nil
+	}
+	if _, err := webURL(url); err != nil {
+		return fmt.Errorf("--%s %w; write http://HOST:PORT", flag, err)
+	}
+	return nil
 }
 
 // direct goes to the server itself, never through a proxy of the environment,
@@ -113,16 +127,22 @@ type refused struct {
 
 func (r *refused) Error() string { return r.text }
 
-// refusal is the error of an answer that is none: the server's message.
+// refusal is the error of an answer that is none: the server's message. What has
+// no such call is not the admin listener.
 func refusal(url, method string, res *http.Response, text []byte) error {
+	const elsewhere = "; is this the admin listener (listen.admin)?"
 	var problem struct {
 		Code           int
 		Error, Message string
 	}
 	if json.Unmarshal(text, &problem) != nil {
-		return &refused{res.StatusCode, fmt.Sprintf("%s %s: %s", method, url, res.Status)}
+		return &refused{res.StatusCode, fmt.Sprintf("%s %s: %s%s", method, url, res.Status, elsewhere)}
 	}
-	return &refused{res.StatusCode, fmt.Sprintf("%s (%d %s)", problem.Message, problem.Code, problem.Error)}
+	said := fmt.Sprintf("%s (%d %s)", problem.Message, problem.Code, problem.Error)
+	if problem.Error == "not_found" {
+		said += elsewhere
+	}
+	return &refused{res.StatusCode, said}
 }
 
 // language returns what the terminal's locale asks for.

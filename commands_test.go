@@ -368,6 +368,40 @@ func TestAuditVerifyFails(t *testing.T) {
 	}
 }
 
+// An address that is none, or another listener's, is told with what to write.
+func TestWrongAddressIsSaid(t *testing.T) {
+	t.Setenv("APP2WXAPP_ADMIN_TOKEN", testAdmin)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		if strings.HasPrefix(r.URL.Path, "/ours") {
+			fmt.Fprint(w, `{"code":4040,"error":"not_found","message":"there is nothing at this address"}`)
+		}
+	}))
+	defer server.Close()
+	for _, row := range []struct{ line, want string }{
+		{"pool list --admin-url 127.0.0.1:8081", "--admin-url is not a URL that begins with https:// or http://; write http://HOST:PORT"},
+		{"backup x --admin-url localhost:8081", "--admin-url is not a URL that begins with https:// or http://; write http://HOST:PORT"},
+		{"try --url 127.0.0.1:9000", "--url is not a URL that begins with https:// or http://; write http://HOST:PORT"},
+		{"pool list --admin-url " + server.URL + "/ours", "there is nothing at this address (4040 not_found); is this the admin listener (listen.admin)?"},
+		{"pool list --admin-url " + server.URL, "404 Not Found; is this the admin listener (listen.admin)?"},
+	} {
+		if out, err := run(t, t.Context(), strings.Fields(row.line)...); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v %s, want %q", row.line, err, out, row.want)
+		}
+	}
+}
+
+// A file that should have the admin token and has nothing is named.
+func TestEmptyAdminTokenFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "admin.token")
+	if err := os.WriteFile(file, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t, t.Context(), "pool", "list", "--admin-token-file", file); err == nil || !strings.Contains(err.Error(), file+" is empty") {
+		t.Errorf("an empty file: %v, want an error that names it", err)
+	}
+}
+
 func TestConfigCheck(t *testing.T) {
 	// Before it may stand that a variable of the tests is no setting.
 	if out, err := run(t, t.Context(), "config", "check", "--config", "config.yaml"); err != nil || !strings.Contains("\n"+out, "\nok:") {

@@ -49,6 +49,9 @@ func runTry(c *cobra.Command, _ []string) error {
 	flag := func(name string) string { v, _ := f.GetString(name); return v } // the names are those above
 	p := &player{out: c.OutOrStdout(), url: strings.TrimRight(flag("url"), "/"), user: "alice",
 		pool: flag("pool"), code: flag("code"), phoneCode: flag("phone-code")}
+	if err := givenURL("url", p.url); err != nil {
+		return err
+	}
 	if file := flag("secret-file"); file != "" {
 		b, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
 		if err != nil {
