@@ -47,10 +47,16 @@ func backup(c *cobra.Command, args []string) error {
 // download keeps the answer to a GET in a file that is not there yet: all of it,
 // checked and on disk, or nothing.
 func (a *adminClient) download(ctx context.Context, path, file string) (n int64, err error) {
+	if file == "" {
+		return 0, errors.New("the file's name is empty; name one that is not there yet")
+	}
 	if _, err := os.Lstat(file); !errors.Is(err, os.ErrNotExist) {
 		return 0, errors.Join(fmt.Errorf("%s is there already; name another file", file), err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // O_EXCL and 0600
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, fmt.Errorf("there is no folder %s", filepath.Dir(file))
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -111,6 +117,16 @@ func restore(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	inTheWay := ""
+	if !store.Remote(string(cfg.StoreURL)) {
+		path, err := storePath(cfg)
+		if err != nil {
+			return err
+		}
+		if bolt.Exists(path) {
+			inTheWay = path
+		}
+	}
 	key, err := keyOf(cfg)
 	if err != nil {
 		return err
@@ -121,6 +137,9 @@ func restore(c *cobra.Command, args []string) error {
 		URL: string(cfg.StoreURL), Key: key, Log: newLogger(cfg, c.ErrOrStderr()), Now: now,
 	}, p.show)
 	p.end()
+	if err != nil && inTheWay != "" {
+		return fmt.Errorf("%w; stop the server and move %s away, and it alone", err, inTheWay)
+	}
 	if err != nil {
 		return err
 	}

@@ -77,8 +77,16 @@ func TestBackupCommand(t *testing.T) {
 	if out, err := p.output(args...); err == nil || !strings.Contains(out, "is there already") {
 		t.Errorf("backup into a file that is there: %v %s, want a refusal", err, out)
 	}
-	if out, err := p.output("restore", file); err == nil || !strings.Contains(out, "nothing is ever written over it") {
-		t.Errorf("restore over a store: %v %s, want a refusal", err, out)
+	for name, want := range map[string]string{
+		"":                                   "the file's name is empty",
+		filepath.Join(p.folder, "nope", "c"): "there is no folder " + filepath.Join(p.folder, "nope"),
+	} {
+		if out, err := p.output(append([]string{"backup", name}, p.adminFlags()...)...); err == nil || !strings.Contains(out, want) {
+			t.Errorf("backup into %q: %v %s, want a refusal with %q", name, err, out, want)
+		}
+	}
+	if out, err := p.output("restore", file); err == nil || !strings.Contains(out, "nothing is ever written over it; stop the server and move ") {
+		t.Errorf("restore over a store: %v %s, want a refusal that says how it is done", err, out)
 	}
 	if status, _, err := p.redeem(pool, secret, live); status != http.StatusOK || err != nil {
 		t.Fatalf("the live ticket, after the backup: %d %v", status, err)
