@@ -472,6 +472,21 @@ func TestConfigCheckPostgres(t *testing.T) {
 	}
 }
 
+// A command without its arguments says which they are.
+func TestUsageIsSaid(t *testing.T) {
+	for _, row := range []struct{ line, want string }{
+		{"backup", "accepts 1 arg(s), received 0\nUsage / 用法：app2wxapp backup FILE [flags]"},
+		{"pool create", "app2wxapp pool create name=… appId=… appSecret=@FILE [key=value…] [flags]"},
+		{"pool sender test P", "app2wxapp pool sender test POOL CHANNEL TO [flags]"},
+		{"user import P", "app2wxapp user import POOL FILE [flags]"},
+		{"serve now", "app2wxapp serve [flags]"},
+	} {
+		if _, err := run(t, t.Context(), strings.Fields(row.line)...); err == nil || !strings.HasSuffix(err.Error(), row.want) {
+			t.Errorf("%s: %v, want %q at the end", row.line, err, row.want)
+		}
+	}
+}
+
 // A word that is no command is refused wherever it stands: a script that
 // misspells one must not go on as if it had been obeyed.
 func TestUnknownCommand(t *testing.T) {

@@ -73,7 +73,23 @@ app2wxapp 让原生 App 通过微信小程序登录用户。不带子命令时�
 	root.AddCommand(serve, sandboxCommand(), tryCommand(), poolCommand(), userCommand(), auditCommand(), storeCommand(), backupCommand(), restoreCommand(), configCommand(), healthcheckCommand(), versionCommand())
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)
+	sayUsage(root)
 	return root
+}
+
+// sayUsage has each command that refuses its arguments say which it takes.
+func sayUsage(c *cobra.Command) {
+	if check := c.Args; check != nil && !c.HasSubCommands() {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return fmt.Errorf("%w\nUsage / 用法：%s", err, c.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		sayUsage(sub)
+	}
 }
 
 // refuseUnknown has each command with others below it refuse a word that is none
