@@ -138,7 +138,7 @@ func TestSandboxPortTaken(t *testing.T) {
 		port int
 		want string
 	}{
-		{port, "in use"}, {port - 1, "in use"}, {port - 2, "simulated WeChat: "},
+		{port, "in use; choose another port"}, {port - 1, "in use; choose another port"}, {port - 2, "in use; choose another port"},
 		{-1, "--port"}, {65534, "--port"}, {70000, "--port"},
 	} {
 		if out, err := run(t, t.Context(), "sandbox", "--port", strconv.Itoa(row.port)); err == nil || !strings.Contains(err.Error(), row.want) {

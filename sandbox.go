@@ -103,7 +103,7 @@ func newSimulation(port int, log *slog.Logger) (_ *simulation, err error) {
 	}
 	weixin, err := net.Listen("tcp", on(2))
 	if err != nil {
-		return nil, fmt.Errorf("simulated WeChat: %w", err)
+		return nil, fmt.Errorf("simulated WeChat: %w", portTaken(err))
 	}
 	s := &simulation{wechat: sandbox.New(sandbox.Config{})}
 	s.wechat.AddApp(sandbox.App{ID: sandboxAppID, Secret: sandboxAppSecret, Platform: sandboxPlatform})

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -100,9 +101,17 @@ func newServer(cfg Config, log *slog.Logger, wrap func(http.Handler) http.Handle
 func listen(addr string, most int) (net.Listener, error) {
 	on, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, portTaken(err)
 	}
 	return netutil.LimitListener(on, most), nil
+}
+
+// portTaken adds what to do where somebody else listens.
+func portTaken(err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	return fmt.Errorf("%w; choose another port (listen.public, listen.admin, --port), or stop what uses it", err)
 }
 
 // now is the clock: whole milliseconds, as stores and tickets have them.
