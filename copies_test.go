@@ -97,14 +97,24 @@ func TestBackupCommand(t *testing.T) {
 	if out, err := restored.output("restore", file); err == nil || !strings.Contains(out, "put back the file") {
 		t.Errorf("restore without the key: %v %s, want a refusal", err, out)
 	}
+	beside := filepath.Join(p.folder, "restored", "encryption.key")
 	key, err := os.ReadFile(filepath.Join(p.folder, "data", "encryption.key"))
 	if err == nil {
-		err = os.MkdirAll(filepath.Join(p.folder, "restored"), 0o700)
+		err = os.MkdirAll(filepath.Dir(beside), 0o700)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(p.folder, "restored", "encryption.key"), key, 0o600)
+		err = os.WriteFile(beside, key, 0o600)
+	}
+	if err == nil {
+		err = os.Chmod(beside, 0o644)
 	}
 	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := restored.output("restore", file); err == nil || !strings.Contains(out, "run: chmod 600 "+beside) || strings.Contains(out, "put back") {
+		t.Errorf("restore with a key that others can read: %v %s, want a refusal that asks for chmod alone", err, out)
+	}
+	if err := os.Chmod(beside, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := restored.output("restore", file); err != nil || !strings.Contains(out, "restored to bolt:") {

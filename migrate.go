@@ -104,8 +104,12 @@ func keyOf(cfg Config) ([32]byte, error) {
 		if err != nil {
 			return [32]byte{}, err
 		}
-		if text, err = readSecretFile(keyBeside(path)); err != nil {
-			return [32]byte{}, fmt.Errorf("encryption.key: %w; put back the file that belongs to this store", err)
+		text, err = readSecretFile(keyBeside(path))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; put back the file that belongs to this store", err)
+		}
+		if err != nil {
+			return [32]byte{}, fmt.Errorf("encryption.key: %w", err)
 		}
 	}
 	return parseKey(text)
