@@ -367,12 +367,10 @@ func (r *configReader) together() {
 	}
 	if store.Remote(string(c.StoreURL)) {
 		// Replicas share them, and a server has no folder where they could lie.
-		for _, missing := range []struct {
-			key  string
-			text userpool.Secret
-		}{{"encryption.key", c.EncryptionKey}, {"admin.token", c.AdminToken}} {
-			if missing.text == "" {
-				r.mistake(r.from["store.url"], "%s is not given; a store in PostgreSQL needs it, the same for every replica", missing.key)
+		for _, s := range r.settings {
+			needed := s.path == "encryption.key" && c.EncryptionKey == "" || s.path == "admin.token" && c.AdminToken == ""
+			if needed {
+				r.mistake(r.from["store.url"], "%s is not given; a store in PostgreSQL needs it, the same for every replica; write %s", s.path, s.advice)
 			}
 		}
 	}
