@@ -213,7 +213,7 @@ func TestPoolCommands(t *testing.T) {
 		{[]string{"set", "moved", "loginWays=wechatPhone", "sessionTokenTTL=7200", "sessionTokenSliding=true"}, "7200"},
 		{[]string{"set", "moved", "ticketTTL=5"}, "ticketTTL"},
 		{[]string{"set", "moved", "ticketTTL=soon"}, "whole number"},
-		{[]string{"set", "moved", "secretRequird=false"}, "secretRequird"},
+		{[]string{"set", "moved", "secretRequird=false"}, "secretRequird is not known here; the names here are allowedApps, appId, appSecret, "},
 		{[]string{"set", "moved", "secretRequired"}, "key=value"},
 		{[]string{"show", "nope"}, "2224"},
 		{[]string{"secret", "add", "moved"}, "not shown again"},

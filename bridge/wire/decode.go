@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -215,7 +216,11 @@ func (d *decoder) unknown(f Fields, path, key string) error {
 		if !printable(key) {
 			key = "…"
 		}
-		return userpool.Invalid(join(path, key), "is not known here", "不是可用的字段")
+		en, zh := "is not known here", "不是可用的字段"
+		if known := strings.Join(slices.Sorted(maps.Keys(f)), ", "); known != "" {
+			en, zh = en+"; the names here are "+known, zh+"；可用字段："+known
+		}
+		return userpool.Invalid(join(path, key), en, zh)
 	}
 	return nil
 }

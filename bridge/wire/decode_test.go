@@ -143,6 +143,15 @@ func TestReadStrict(t *testing.T) {
 			t.Errorf("ReadStrict %s: %v, want an InvalidError of %s", body, err, field)
 		}
 	}
+	for want, f := range map[string]wire.Fields{
+		"is not known here; the names here are a, b": {"b": new(string), "a": wire.Fields{"c": new(string)}},
+		"is not known here":                          {},
+	} {
+		bad := (*userpool.InvalidError)(nil)
+		if err := wire.ReadStrict(post(`{"other":1}`), f); !errors.As(err, &bad) || bad.EN != want {
+			t.Errorf("ReadStrict of another name: %v, want %q", err, want)
+		}
+	}
 	var got members
 	if err := wire.ReadStrict(post(`{"s":"a","object":{"inner":"z"}}`), got.fields()); err != nil {
 		t.Errorf("ReadStrict of known members: %v", err)
