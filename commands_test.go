@@ -206,6 +206,7 @@ func TestPoolCommands(t *testing.T) {
 		{[]string{"sender", "remove", "moved", "sms"}, "bindWays[0]"}, // it is needed
 		{[]string{"set", "moved", "bindWays="}, "wechatPhone"},
 		{[]string{"sender", "test", "moved", "sms", "+8613800138000"}, "connection refused"},
+		{[]string{"sender", "test", "moved", "sms", "+8613800138000"}, "nothing was sent"},
 		{[]string{"sender", "test", "moved", "sms", "+8613800138000"}, "not sent"},
 		{[]string{"sender", "test", "moved", "email", "user@example.com"}, "4037"},
 		{[]string{"sender", "set", "moved", "email", "provider=smtp", "host=mail.example.com", "from=a@example.com", "port=x"}, "whole number"},

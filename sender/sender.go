@@ -115,9 +115,9 @@ func (s *Service) Send(ctx context.Context, pool userpool.Pool, c userpool.Chann
 	defer cancel()
 	to := pool.Sender(c).WithDefaults()
 	start := time.Now()
-	err := send(ctx, s.by(to), message{m, userpool.NewID(s.now()), pool, c})
+	unsent, err := send(ctx, s.by(to), message{m, userpool.NewID(s.now()), pool, c})
 	if err != nil {
-		err = concealed(to.Provider, m, err)
+		err = concealed(to.Provider, m, unsent, err)
 	}
 	s.observe(pool.ID, c, to.Provider, resultOf(err), time.Since(start))
 	return err
@@ -140,18 +140,21 @@ func (s *Service) by(to userpool.Sender) try {
 	}
 }
 
-// send tries until it is sent, it makes no sense, or ctx ends.
-func send(ctx context.Context, one try, m message) error {
+// send tries until it is sent, it makes no sense, or ctx ends. unsent tells that
+// no try had a connection.
+func send(ctx context.Context, one try, m message) (unsent bool, err error) {
+	unsent = true
 	for i := 0; ; i++ {
 		within, cancel := context.WithTimeout(ctx, tryTimeout)
 		again, err := one(within, m)
 		cancel()
+		unsent = unsent && unconnected(err)
 		if err == nil || !again || i == len(pauses) {
-			return err
+			return unsent, err
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return unsent, err
 		case <-time.After(pauses[i]):
 		}
 	}
@@ -167,6 +170,8 @@ type refusal struct {
 
 func (r refusal) Error() string { return fmt.Sprint(r.means, " ", r.code, " ", r.cause) }
 
+func (r refusal) Unwrap() error { return r.cause }
+
 // failed is the refusal of a provider that does not do its work.
 func failed(cause error) refusal { return refusal{means: userpool.ErrSendFailed, cause: cause} }
 
@@ -175,7 +180,7 @@ var codeShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$`)
 
 // concealed returns the *userpool.SendError of what a try returned. A code that
 // has no code's shape, or holds what was sent, is left out: answers may quote it.
-func concealed(p userpool.Provider, m userpool.Message, err error) error {
+func concealed(p userpool.Provider, m userpool.Message, unsent bool, err error) error {
 	var r refusal
 	if !errors.As(err, &r) {
 		r = failed(networkCause(err))
@@ -184,7 +189,7 @@ func concealed(p userpool.Provider, m userpool.Message, err error) error {
 	if !codeShape.MatchString(r.code) || strings.Contains(r.code, m.Code) || strings.Contains(r.code, number) || strings.Contains(r.code, strings.TrimPrefix(number, "86")) {
 		r.code = ""
 	}
-	return &userpool.SendError{Means: r.means, Provider: string(p), Code: r.code, RetryAfter: r.retryAfter, Cause: r.cause}
+	return &userpool.SendError{Means: r.means, Provider: string(p), Code: r.code, RetryAfter: r.retryAfter, Unsent: unsent, Cause: r.cause}
 }
 
 // Causes that stand for errors whose own texts may quote what was sent or
@@ -213,6 +218,14 @@ func networkCause(err error) error {
 		return op
 	}
 	return errBroken
+}
+
+// unconnected tells whether a name was not found or a connection was refused, as
+// networkCause tells it.
+func unconnected(err error) bool {
+	var dns *net.DNSError
+	var op *net.OpError
+	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
 }
 
 func isTimeout(err error) bool {

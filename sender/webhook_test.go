@@ -231,12 +231,35 @@ func TestNobodyThere(t *testing.T) {
 		start := time.Now()
 		got := newPost(t, nil).send(userpool.ChannelSMS, s, sms())
 		want(t, provider, got, userpool.ErrSendFailed, "")
-		if got != nil && !strings.Contains(got.Error(), "connection refused") {
-			t.Errorf("%s: %v", provider, got)
+		if got != nil && (!strings.Contains(got.Error(), "connection refused") || !got.Unsent) {
+			t.Errorf("%s: %v, unsent %t, want true", provider, got, got.Unsent)
 		}
 		if took := time.Since(start); took < time.Second {
 			t.Errorf("%s: given up after %v, without three tries", provider, took)
 		}
+	}
+	got := newPost(t, nil).send(userpool.ChannelEmail, bySMTP(addr, ""), email())
+	want(t, "smtp", got, userpool.ErrSendFailed, "")
+	if got != nil && !got.Unsent {
+		t.Errorf("smtp: %v, unsent false, want true", got)
+	}
+}
+
+// Where the first try had a connection, the code may have gone out, though the
+// others had none.
+func TestNobodyThereAnyMore(t *testing.T) {
+	t.Parallel()
+	var to *httptest.Server
+	to = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		to.Listener.Close()
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	t.Cleanup(to.Close)
+	got := newPost(t, nil).send(userpool.ChannelSMS, byWebhook(to.URL), sms())
+	want(t, "gone", got, userpool.ErrSendFailed, "")
+	if got != nil && (!strings.Contains(got.Error(), "connection refused") || got.Unsent) {
+		t.Errorf("gone: %v, unsent %t, want false", got, got.Unsent)
 	}
 }
 

@@ -59,7 +59,9 @@ type SendError struct {
 	Code string
 	// RetryAfter is when another try may pass, 0 if that is not known.
 	RetryAfter time.Duration
-	Cause      error // nil if Code tells all
+	// Unsent says that no connection was had: the code cannot have gone out.
+	Unsent bool
+	Cause  error // nil if Code tells all
 }
 
 func (e *SendError) Error() string {

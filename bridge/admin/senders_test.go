@@ -109,8 +109,12 @@ func TestTestSender(t *testing.T) {
 	if r := b.Do("POST", b.AdminURL+at+"sms/test", `{"to":"+86`+number+`"}`, "Content-Type: application/json", "Accept-Language: en", "Authorization: Bearer "+bridgetest.AdminToken).Want(200); !strings.Contains(r.Body, "does not answer") || !strings.Contains(got, `"language":"en"`) {
 		t.Errorf("in English: %s, the webhook got %s", r.Body, got)
 	}
+	hook.Close()
+	if r := b.Admin("POST", at+"email/test", `{"to":"`+address+`"}`).Want(200); !strings.Contains(r.Body, `"result":"failed"`) || !strings.Contains(r.Body, "没有发出任何内容") || !strings.Contains(r.Body, "connection refused") {
+		t.Errorf("nobody listens: %s", r.Body)
+	}
 	events := b.Admin("GET", "/admin/v1/audit?type=sender.tested", "").Want(200).Body
-	if n := strings.Count(events, `"type":"sender.tested"`); n != 7 || !strings.Contains(events, `"detail":{"channel":"email","provider":"webhook","result":"setup"}`) {
+	if n := strings.Count(events, `"type":"sender.tested"`); n != 8 || !strings.Contains(events, `"detail":{"channel":"email","provider":"webhook","result":"setup"}`) {
 		t.Errorf("%d events: %s", n, events)
 	}
 	metrics := b.Do("GET", b.AdminURL+"/metrics", "").Want(200).Body

@@ -28,6 +28,9 @@ type trial struct {
 	RetryAfter   int               `json:"retryAfter"`
 }
 
+// errUnsent stands for a Send that had no connection.
+var errUnsent = errors.New("admin: no connection to the provider")
+
 // outcomes say what a Send came to; the first that fits counts.
 var outcomes = []struct {
 	err            error
@@ -37,6 +40,7 @@ var outcomes = []struct {
 	{userpool.ErrRecipientRefused, "refused", "服务商拒绝向该号码或地址发送", "the provider does not send to this number or address"},
 	{userpool.ErrSendLimited, "limited", "已达到服务商的发送频率或数量限制", "a limit of the provider is reached"},
 	{userpool.ErrSenderSetup, "setup", "服务商拒绝了配置或账户：请检查密钥、签名、模板、余额、地址和证书", "the provider refuses the settings or the account: keys, signature name, template, balance, address, certificate"},
+	{errUnsent, "failed", "无法连接服务商，没有发出任何内容；请检查地址和网络", "no connection to the provider, so that nothing was sent; check its address and the network"},
 	{userpool.ErrSendFailed, "failed", "服务商没有响应或出错，验证码仍有可能已发出", "the provider does not answer, or fails; the code may have gone out all the same"},
 }
 
@@ -64,8 +68,12 @@ func (a *API) TestSender(c echo.Context) error {
 		return err
 	}
 	out := trial{Sent: err == nil, Provider: p.Sender(channel).Provider}
+	came := err
+	if e != nil && e.Unsent {
+		came = errUnsent
+	}
 	for _, o := range outcomes {
-		if errors.Is(err, o.err) {
+		if errors.Is(came, o.err) {
 			out.Result, out.Message = o.result, o.zh
 			if wire.English(c.Request()) {
 				out.Message = o.en
