@@ -66,8 +66,13 @@ func secretText(path string, data []byte, err error) (string, error) {
 		return "", err
 	}
 	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	return text, refuse(text == "", path+" is empty")
+	if text == "" {
+		return "", fmt.Errorf("%s %w", path, errEmpty)
+	}
+	return text, nil
 }
+
+var errEmpty = errors.New("is empty")
 
 // createSecretFile keeps text at path and tells whether it did: false means that
 // somebody else was first. The whole file is written aside and linked into

@@ -1,7 +1,14 @@
 package main
 
 import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -134,6 +141,61 @@ func TestDrainDelay(t *testing.T) {
 	p.cmd = nil
 	if took := time.Since(signalled); err != nil || took < 2*time.Second {
 		t.Errorf("ended %v after SIGTERM, %v, want 2 s at least", took, err)
+	}
+}
+
+// What is wrong with the folder or an address at the start is told in the words
+// that the documentation has, with the file and what to do.
+func TestStartRefusals(t *testing.T) {
+	documented := readText(t, "docs/operations.md")
+	lender := httptest.NewTLSServer(nil)
+	defer lender.Close()
+	foreign, err := rsa.GenerateKey(rand.Reader, 2048) // of the kind that the certificate is for
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, text string, mode os.FileMode) {
+		if err := errors.Join(os.WriteFile(name, []byte(text), mode), os.Chmod(name, mode)); err != nil {
+			t.Error(err)
+		}
+	}
+	const token = "data/admin.token"
+	for _, row := range []struct {
+		name string
+		do   func(t *testing.T)
+		want string
+	}{
+		{"others can read the token", func(*testing.T) { write(token, testAdmin, 0o644) }, "admin.token: data/admin.token has mode 0644, and a secret is for its owner alone; run: chmod 600 data/admin.token"},
+		{"the token's file is empty", func(*testing.T) { write(token, "\n", 0o600) }, "admin.token: data/admin.token is empty; delete it and restart: a new one is made"},
+		{"the token is short", func(*testing.T) { write(token, testAdmin[:31], 0o600) }, "admin.token: data/admin.token is shorter than 32 characters; delete it and restart: a new one is made"},
+		{"the store is a folder", func(t *testing.T) { t.Setenv("APP2WXAPP_STORE_URL", "bolt:data") }, "store.url: data is a folder; name a file in it, such as bolt:data/app2wxapp.db"},
+		{"the address is another machine's", func(t *testing.T) { t.Setenv("APP2WXAPP_LISTEN_PUBLIC", "192.0.2.7:8080") }, "listen.public: listen tcp 192.0.2.7:8080: bind: cannot assign requested address"},
+		{"the key is not the certificate's", func(t *testing.T) {
+			write("crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: lender.TLS.Certificates[0].Certificate[0]})), 0o600)
+			write("key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})), 0o600)
+			t.Setenv("APP2WXAPP_LISTEN_TLS_CERT", "crt")
+			t.Setenv("APP2WXAPP_LISTEN_TLS_KEY", "key")
+		}, "listen.tls: tls: private key does not match public key"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			if err := os.Mkdir("data", 0o700); err != nil {
+				t.Fatal(err)
+			}
+			row.do(t)
+			ended, end := context.WithCancel(t.Context())
+			end() // a start that is not refused ends at once
+			if out, err := run(t, ended, "serve"); err == nil || err.Error() != row.want {
+				t.Errorf("%v %s, want %s", err, out, row.want)
+			}
+			if !strings.Contains(documented, "`"+row.want+"`") {
+				t.Errorf("docs/operations.md does not have `%s`", row.want)
+			}
+		})
 	}
 }
 

@@ -173,15 +173,22 @@ func keysBeside(cfg Config, log *slog.Logger) (key, token userpool.Secret, err e
 	if _, err := decodeKey(string(key)); err != nil {
 		return "", "", fmt.Errorf("encryption.key in %s %w", keyFile, err)
 	}
-	token, err = keptSecret(cfg.AdminToken, filepath.Join(folder, adminTokenFile), true, log)
+	tokenFile := filepath.Join(folder, adminTokenFile)
+	token, err = keptSecret(cfg.AdminToken, tokenFile, true, log)
 	if err == nil {
-		_, err = adminToken(string(token))
+		if _, bad := adminToken(string(token)); bad != nil {
+			err = fmt.Errorf("%s %w; %s", tokenFile, bad, newToken)
+		}
+	} else if errors.Is(err, errEmpty) {
+		err = fmt.Errorf("%w; %s", err, newToken)
 	}
 	if err != nil {
 		return "", "", fmt.Errorf("admin.token: %w", err)
 	}
 	return key, token, nil
 }
+
+const newToken = "delete it and restart: a new one is made"
 
 // storePath returns the store's file, which need not exist.
 func storePath(cfg Config) (string, error) {
