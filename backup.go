@@ -105,10 +105,12 @@ first. The encryption key must be that of the backup, in the settings or in the
 file encryption.key beside the store.
 Every ticket that was out is void. What came after the backup is forgotten:
 block, sign out and delete again what was blocked, signed out and deleted since.
+Tokens that were revoked since are valid again: sign their users out.
 
 用备份（或已停服务的数据文件）恢复设置中的存储。不会覆盖已有数据，请先移走。
 加密密钥必须是备份时的那一个，写在设置里或放在数据旁的 encryption.key 文件里。
-所有在途票据作废；备份之后的锁定、下线、删除、吊销都要重做。`,
+所有在途票据作废；备份之后的锁定、下线、删除都要重做；备份之后吊销的 token 重新有效，
+请让其用户下线。`,
 	}
 }
 

@@ -473,6 +473,23 @@ func TestConfigCheckPostgres(t *testing.T) {
 	}
 }
 
+// What a help says of settings and tokens it says in both languages.
+func TestHelpIsSaidTwice(t *testing.T) {
+	for line, words := range map[string][]string{
+		"try --help":         {"responseFormat=user", "revokeOnReplay=true", "--url"},
+		"pool create --help": {"jwtSecret=@FILE", "id="},
+		"restore --help":     {"encryption.key"},
+	} {
+		out, err := run(t, t.Context(), strings.Fields(line)...)
+		help, _, _ := strings.Cut(out, "Usage:")
+		for _, word := range words {
+			if n := strings.Count(help, word); err != nil || n < 2 {
+				t.Errorf("%s: %v, %q stands there %d times, want twice:\n%s", line, err, word, n, help)
+			}
+		}
+	}
+}
+
 // A command without its arguments says which they are.
 func TestUsageIsSaid(t *testing.T) {
 	for _, row := range []struct{ line, want string }{

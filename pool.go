@@ -72,7 +72,7 @@ func poolCommand() *cobra.Command {
 	create := &cobra.Command{
 		Use:     "create name=… appId=… appSecret=@FILE [key=value…]",
 		Short:   "Create a pool; its secret is shown this once / 创建用户池，密钥只显示这一次",
-		Long:    "Create a pool. id= may be given, for a pool that moves here, and jwtSecret=@FILE so that its tokens stay valid.\n\n" + settingsHelp,
+		Long:    "Create a pool. id= may be given, for a pool that moves here, and jwtSecret=@FILE so that its tokens stay valid.\n创建用户池。从别处迁来的可用 id= 沿用原 id，用 jwtSecret=@FILE 让已发出的 token 继续有效。\n\n" + settingsHelp,
 		Example: "  app2wxapp pool create name=Demo appId=wx0123456789abcdef appSecret=@appsecret.txt",
 		Args:    cobra.MinimumNArgs(1), RunE: createPool,
 	}

@@ -31,7 +31,8 @@ Without --url it starts a sandbox of its own. Against a bridge, the pool must ha
 responseFormat=user and revokeOnReplay=true, the defaults.
 
 依次扮演 App、小程序和应用服务器，走完一次登录：拉起、授权、票据、换取，以及第二次换取被拒绝。
-每一步都打印耗时和对应的 curl 命令。不带 --url 时自动启动一个沙箱。`,
+每一步都打印耗时和对应的 curl 命令。不带 --url 时自动启动一个沙箱。
+针对已运行的服务时，用户池须为 responseFormat=user 和 revokeOnReplay=true（默认值）。`,
 		Args: cobra.NoArgs,
 		RunE: runTry,
 	}
