@@ -154,6 +154,15 @@ func TestDeployKubernetes(t *testing.T) {
 // systemd lets the program end by itself, and the unit is one.
 func TestDeploySystemd(t *testing.T) {
 	unit := readText(t, "deploy/systemd/app2wxapp.service")
+	files := found(t, unit, `(?m)^LimitNOFILE=(\d+)$`, 1)[0][1]
+	if n, err := strconv.Atoi(files); err != nil || n < maxPublic+maxAdmin+otherFiles {
+		t.Errorf("LimitNOFILE=%s, want %d or more: the start warns", files, maxPublic+maxAdmin+otherFiles)
+	}
+	for _, readme := range readmes {
+		if !strings.Contains(readText(t, readme), "\nLimitNOFILE="+files+"\n") {
+			t.Errorf("%s has another LimitNOFILE than the unit's %s", readme, files)
+		}
+	}
 	seconds := func(expression string) time.Duration {
 		d, err := time.ParseDuration(found(t, unit, expression, 1)[0][1])
 		if err != nil {
