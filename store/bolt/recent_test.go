@@ -443,7 +443,21 @@ func TestSettleManyUsers(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	enough, swept := make(chan struct{}), make(chan error)
+	login := func(round int) {
+		each(func(i int) {
+			tk := ticket.Ticket{PoolID: "p", UserID: id(i), ExpiresAt: t0.Add(time.Minute)}
+			_, tk.Key = userpool.NewOneTime(t0)
+			err := s.CreateTicket(ctx, tk, t0)
+			if err == nil {
+				err = second(s.RedeemTicket(ctx, attempt(tk, fmt.Sprint("j", round, "-", i))))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	login(0) // of all, before the first sweep
+	enough, swept := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for n := 1; ; n++ {
 			select {
@@ -458,18 +472,8 @@ func TestSettleManyUsers(t *testing.T) {
 			}
 		}
 	}()
-	for round := range rounds {
-		each(func(i int) {
-			tk := ticket.Ticket{PoolID: "p", UserID: id(i), ExpiresAt: t0.Add(time.Minute)}
-			_, tk.Key = userpool.NewOneTime(t0)
-			err := s.CreateTicket(ctx, tk, t0)
-			if err == nil {
-				err = second(s.RedeemTicket(ctx, attempt(tk, fmt.Sprint("j", round, "-", i))))
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		})
+	for round := 1; round < rounds; round++ {
+		login(round)
 		counted("beside sweeps", uint64(round)+1)
 	}
 	close(enough)
