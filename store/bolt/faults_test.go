@@ -53,17 +53,32 @@ func durable(log []event, store, path string, base []byte) error {
 	return f.crash(rand.New(rand.NewPCG(0, 0)), 0).write(path)
 }
 
+// base is a store with a user who has as many live tickets as one can have, and
+// a login that is not counted yet.
+type base struct {
+	file  []byte
+	notes []any
+}
+
+func makeBase(t *testing.T, path string) (b base) {
+	t.Helper()
+	s, err := Open(config(path, slog.DiscardHandler))
+	check(t, err)
+	w := workload{s: s, note: func(n any) { b.notes = append(b.notes, n) }}
+	check(t, w.pool())
+	check(t, w.user("a", "i0 r0 i1 i2 i3 i4 i5"))
+	closeStore(t, s)
+	b.file, err = os.ReadFile(path)
+	check(t, err)
+	return b
+}
+
 // The n-th write, sync or truncate of a login fails, for every n: no step is
 // acknowledged that the disk lacks, the store refuses with ErrUnavailable,
 // recovers by itself, and starts again.
 func TestCallFails(t *testing.T) {
 	root := fastFolder(t)
-	base := filepath.Join(root, "base.db")
-	s, err := Open(config(base, slog.DiscardHandler))
-	check(t, err)
-	closeStore(t, s)
-	b, err := os.ReadFile(base)
-	check(t, err)
+	b := makeBase(t, filepath.Join(root, "base.db"))
 	runs := 0
 	for _, kind := range []string{"write", "sync", "truncate"} {
 		for n, hit := 0, true; hit; n++ {
@@ -87,12 +102,7 @@ func TestCallFails(t *testing.T) {
 // Where opening again fails too, the store recovers when the cause has ended.
 func TestCallFailsForAWhile(t *testing.T) {
 	root := fastFolder(t)
-	base := filepath.Join(root, "base.db")
-	s, err := Open(config(base, slog.DiscardHandler))
-	check(t, err)
-	closeStore(t, s)
-	b, err := os.ReadFile(base)
-	check(t, err)
+	b := makeBase(t, filepath.Join(root, "base.db"))
 	step := 7
 	if *faultsAll {
 		step = 1
@@ -110,14 +120,17 @@ func TestCallFailsForAWhile(t *testing.T) {
 	})
 }
 
-func loginWithFault(t *testing.T, path string, base []byte, kind string, n, times int, errno syscall.Errno) (hit bool) {
+func loginWithFault(t *testing.T, path string, b base, kind string, n, times int, errno syscall.Errno) (hit bool) {
 	t.Helper()
-	check(t, os.WriteFile(path, base, 0o600))
+	check(t, os.WriteFile(path, b.file, 0o600))
 	s, err := Open(config(path, slog.DiscardHandler))
 	check(t, err)
-	base, err = os.ReadFile(path) // opening it made a commit
+	opened, err := os.ReadFile(path) // which made a commit
 	check(t, err)
 	g := newGate(t)
+	for _, n := range b.notes {
+		g.note(n)
+	}
 	g.behind(s)
 	var hits atomic.Int64
 	g.failing(failNth(kind, n, times, errno, &hits))
@@ -133,18 +146,15 @@ func loginWithFault(t *testing.T, path string, base []byte, kind string, n, time
 		// An acknowledged step is on disk, whatever failed before.
 		if acked++; hits.Load() > 0 || acked == 6 {
 			log := g.events()
-			if err := durable(log, path, spoiled, base); err != nil {
+			if err := durable(log, path, spoiled, opened); err != nil {
 				t.Errorf("%s: %v", name, err)
 			} else if err := truthOf(log).verify(spoiled); err != nil {
 				t.Errorf("%s: after %+v: %v", name, e, err)
 			}
 		}
 	}
-	if err := w.pool(); err != nil {
-		t.Errorf("%s: %v", name, err)
-	}
 	grow := func() error { return s.update(big(64 << 10)) } // the file must grow: ftruncate
-	if err := errors.Join(w.step("open", "", grow), w.login("a", true, true)); err != nil {
+	if err := errors.Join(w.step(step{what: "open"}, grow), w.user("b", ""), w.tickets("a", "i6 r2 p2"), w.sweep()); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
 	check(t, s.Ready())
@@ -291,12 +301,12 @@ func outOfSpace(t *testing.T, s *Store, path string, fill, free func()) {
 	w := workload{s: s, note: func(e any) { log = append(log, event{note: e}) }}
 	check(t, w.pool())
 	for i := range 5 {
-		check(t, w.login(fmt.Sprint("before", i), false, false))
+		check(t, w.user(fmt.Sprint("before", i), "i1"))
 	}
 	fill()
 	refused := 0
 	for i := 0; i < 3000 && refused < 5; i++ {
-		if err := w.login(fmt.Sprint("full", i), true, false); err != nil {
+		if err := w.user(fmt.Sprint("full", i), "i1 r1"); err != nil {
 			wantErr(t, "on a full disk", err, userpool.ErrUnavailable)
 			refused++
 		}
@@ -308,10 +318,7 @@ func outOfSpace(t *testing.T, s *Store, path string, fill, free func()) {
 	free()
 	start := time.Now()
 	w.again = true
-	redeem := func(i int) {
-		id := fmt.Sprint("before", i)
-		check(t, w.step("redeem", id, func() error { return second(s.RedeemTicket(ctx, idempotent(id))) }))
-	}
+	redeem := func(i int) { check(t, w.tickets(fmt.Sprint("before", i), "r1")) }
 	redeem(0)
 	if took := time.Since(start); took > recovery {
 		t.Errorf("the first redemption was acknowledged after %v, want %v at most", took, recovery)
@@ -319,7 +326,7 @@ func outOfSpace(t *testing.T, s *Store, path string, fill, free func()) {
 	for i := 1; i < 5; i++ {
 		redeem(i)
 	}
-	check(t, w.login("after", true, true))
+	check(t, w.user("after", "i1 r1 p1"))
 	closeStore(t, s)
 	check(t, truthOf(log).verify(path))
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,20 +31,39 @@ func fastFolder(t testing.TB) string {
 	return folder
 }
 
-// recordLife makes a store, signs users in, one after the other and at once,
-// closes it, and returns every call and every note.
+// plans are what users do, in the words of workload.user.
+var plans = []string{
+	"i1",
+	"i1 r1",
+	"i1 r1 p1",
+	"i1 r1 i2 r2 i3 r3",
+	"i1 i2 i3 i4 i5 i6 i7 r7",       // voids 1, then 2
+	"i1 i2 i3 i4 i5 r2 i6 i7 r3 p2", // 7 voids 1
+}
+
+// oldPlans have a ticket that a sweep deletes.
+var oldPlans = []string{
+	"i0 r0",
+	"i0 r0 p0 i1 r1",
+	"i0 i1 i2 i3 i4 i5",
+	"i1 i0 i2", // 0 is over by its own record
+}
+
+// recordLife makes a store, signs users in, one after the other and at once, and
+// once more after that, sweeps now and then, closes it, and returns every call and
+// every note.
 func recordLife(t *testing.T, path string) []event {
 	t.Helper()
 	g := newGate(t)
 	var s *Store
 	g.do(func() {
 		var err error
-		g.note(step{"open", "", false})
+		g.note(step{what: "open"})
 		if s, err = Open(config(path, slog.DiscardHandler)); err != nil {
 			t.Error(err)
 			return
 		}
-		g.note(step{"open", "", true})
+		g.note(step{what: "open", acked: true})
 	})
 	if s == nil {
 		t.FailNow()
@@ -51,14 +71,29 @@ func recordLife(t *testing.T, path string) []event {
 	g.behind(s)
 	w := workload{s: s, note: g.note}
 	check(t, w.pool())
-	for i := range 20 {
-		check(t, w.login(fmt.Sprint("u", i), i%3 > 0, i%3 == 2))
+	alone := slices.Concat(plans, oldPlans)
+	for i, plan := range alone {
+		check(t, w.user(fmt.Sprint("u", i), plan))
+		if i%3 == 2 {
+			check(t, w.sweep())
+		}
 	}
-	together(16, func(i int) {
-		if err := w.login(fmt.Sprint("v", i), i%3 > 0, i%3 == 2); err != nil {
+	together(1+len(plans), func(i int) {
+		do := w.sweep
+		if i > 0 {
+			do = func() error { return w.user(fmt.Sprint("v", i), plans[i-1]) }
+		}
+		if err := do(); err != nil {
 			t.Error(err)
 		}
 	})
+	for i := range alone {
+		check(t, w.tickets(fmt.Sprint("u", i), "i8 r8"))
+	}
+	check(t, w.sweep())
+	if w.swept != len(oldPlans) {
+		t.Errorf("%d sweeps deleted %d old tickets, want %d", w.sweeps, w.swept, len(oldPlans))
+	}
 	g.do(func() { closeStore(t, s) })
 	return g.events()
 }
@@ -88,6 +123,7 @@ func TestPowerLoss(t *testing.T) {
 
 	type state struct {
 		at, variant int
+		want        truth
 		there       bool
 		file        image
 	}
@@ -97,7 +133,7 @@ func TestPowerLoss(t *testing.T) {
 		wg.Go(func() {
 			spoiled := filepath.Join(root, fmt.Sprint("crash", worker), "store.db")
 			for c := range states {
-				if err := verifyCrash(truthOf(log[:c.at]), spoiled, c.there, c.file); err != nil {
+				if err := verifyCrash(c.want, spoiled, c.there, c.file); err != nil {
 					t.Errorf("after %d of %d events, variant %d (0 none, 1 all, 2 of 512, 3 of 4096 bytes): %v", c.at, len(log), c.variant, err)
 				}
 			}
@@ -119,7 +155,7 @@ func TestPowerLoss(t *testing.T) {
 			if c.there = d.there(path, root, r, c.variant); c.there {
 				c.file = d.file(path).crash(r, c.variant)
 			}
-			if !truthOf(log[:c.at])["open"][""] {
+			if c.want = truthOf(log[:c.at]); !c.want.open {
 				creation++
 			}
 			states <- c
@@ -143,7 +179,7 @@ func verifyCrash(want truth, path string, there bool, file image) error {
 		if err := file.write(path); err != nil {
 			return err
 		}
-	} else if want["open"][""] {
+	} else if want.open {
 		return fmt.Errorf("the store is gone")
 	}
 	return want.verify(path)
