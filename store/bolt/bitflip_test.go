@@ -25,7 +25,7 @@ import (
 
 var (
 	flips    = flag.Int("flips", 700, "flips of TestBitFlips")
-	flipSeed = flag.Uint64("flips.seed", 1, "seed of TestBitFlips")
+	flipSeed = flag.Uint64("flips.seed", 1, "seed of TestBitFlips, 0 for a new one")
 )
 
 // region is a run of bytes of one kind in a store's file.
@@ -35,7 +35,7 @@ type region struct {
 	// hides is set where a flip may hide a record without a trace: the key of a
 	// record, its size, and the number of a page, which may then be that of an
 	// old copy of the same page, have no checksum. A ticket that does not open
-	// hides whose login it was.
+	// hides whose login it was, and what it voided.
 	hides bool
 }
 
@@ -45,7 +45,11 @@ func regions(t *testing.T, path string, b []byte) []region {
 	all := []region{{"meta page", 16, 80, false}, {"meta page", 4096 + 16, 4096 + 80, false}}
 	add := func(kind string, from, to int, hides bool) { all = append(all, region{kind, from, to, hides}) }
 	number := func(at int) int { return int(binary.NativeEndian.Uint32(b[at:])) }
-	used := map[int]bool{}
+	used, voiding := map[int]bool{}, map[string]bool{}
+	for i, n := range flipMore {
+		k := flipTicket{i, n}.ticket().Key
+		voiding[string(k[:])] = true
+	}
 	var page func(bucket string, id int)
 	var leaf func(bucket string, base int)
 	leaf = func(bucket string, base int) {
@@ -59,8 +63,12 @@ func regions(t *testing.T, path string, b []byte) []region {
 			add(bucket+" element", e, e+8, false)
 			if number(e) != bucketEntry {
 				add(bucket+" sizes", e+8, e+16, i == count-1) // which leave no gap there
-				add(bucket+" key", key, value, true)
-				add(bucket+" value", value, end, bucket == bucketTickets)
+				what := bucket
+				if bucket == bucketTickets && voiding[string(b[key:value])] {
+					what = "voiding " + bucket
+				}
+				add(what+" key", key, value, true)
+				add(what+" value", value, end, bucket == bucketTickets)
 				continue
 			}
 			// A bucket: the number of its page and a sequence, then the page itself
@@ -114,6 +122,30 @@ func regions(t *testing.T, path string, b []byte) []region {
 
 const flipUsers, flipFew = 60, 4
 
+// flipMore is how many tickets some users of flipStore have; all others have one.
+var flipMore = map[int]int{1: 6, 2: 7, 3: 7}
+
+// flipTicket is the n-th ticket of flipStore's user-th user, from 1 on.
+type flipTicket struct{ user, n int }
+
+func (f flipTicket) ticket() ticket.Ticket { return testTicket(flipUser(f.user).ID, f.n) }
+
+// redeemed tells whether flipStore has redeemed it.
+func (f flipTicket) redeemed() bool { return f.n == 1 && f.user%2 == 0 }
+
+// void tells whether it is one too many; the user's last ticket says so.
+func (f flipTicket) void() bool { return f.n <= flipMore[f.user]-ticket.MaxLive && !f.redeemed() }
+
+// flipTickets are all of flipStore.
+func flipTickets() (all []flipTicket) {
+	for i := range flipUsers {
+		for n := range max(flipMore[i], 1) {
+			all = append(all, flipTicket{i, 1 + n})
+		}
+	}
+	return all
+}
+
 // flipUser is the i-th user of flipStore.
 func flipUser(i int) userpool.User {
 	u := testUser(fmt.Sprint("u", i))
@@ -136,8 +168,8 @@ func flipCode(i int) userpool.OneTimeCode {
 }
 
 // flipStore makes a store with users of whom each has a password, a second
-// factor, a session and a ticket, and a few a picture larger than a page, a
-// sign-in to be finished and a code.
+// factor, a session and a ticket, and a few more tickets than can live, a picture
+// larger than a page, a sign-in to be finished and a code.
 func flipStore(t *testing.T) string {
 	t.Helper()
 	path := newPath(t)
@@ -164,6 +196,9 @@ func flipStore(t *testing.T) string {
 				}
 			}
 		}
+		for n := 2; n <= flipMore[i]; n++ {
+			err = errors.Join(err, s.CreateTicket(ctx, flipTicket{i, n}.ticket(), t0))
+		}
 		if err != nil {
 			t.Error(err)
 		}
@@ -175,8 +210,14 @@ func flipStore(t *testing.T) string {
 // One bit of a closed file is flipped, anywhere: the store refuses to open, or
 // gives right answers and ErrUnavailable; never a wrong one, a panic or the end
 // of the process. What a flip can hide is in docs/reliability.md: a record whose
-// key has changed is "not found", and its revocation or login with it.
+// key has changed is "not found", and its revocation or login with it; what it
+// voided lives.
 func TestBitFlips(t *testing.T) {
+	seed := *flipSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed: -args -flips.seed=%d", seed)
 	template := flipStore(t)
 	b, err := os.ReadFile(template)
 	check(t, err)
@@ -204,7 +245,7 @@ func TestBitFlips(t *testing.T) {
 	m, _ := newestMeta(strings.NewReader(string(b)))
 	b = b[:int(m.Pages)*int(m.PageSize)]
 	path := filepath.Join(t.TempDir(), "store.db")
-	random := rand.New(rand.NewPCG(*flipSeed, 1))
+	random := rand.New(rand.NewPCG(seed, 1))
 	refused, partly, hidden := 0, 0, map[string]int{}
 	for i := range *flips {
 		list := byKind[kinds[i%len(kinds)]]
@@ -213,7 +254,7 @@ func TestBitFlips(t *testing.T) {
 		b[at] ^= bit
 		check(t, os.WriteFile(path, b, 0o600))
 		b[at] ^= bit
-		what := fmt.Sprintf("seed %d, flip %d: bit %d of byte %d, %s", *flipSeed, i, bit, at, r.kind)
+		what := fmt.Sprintf("seed %d, flip %d: bit %d of byte %d, %s", seed, i, bit, at, r.kind)
 		s, err := Open(config(path, slog.DiscardHandler))
 		if err != nil {
 			refused++
@@ -301,8 +342,10 @@ func TestClosedFileWithOneMeta(t *testing.T) {
 	}
 }
 
-// errGone is what seeOne makes of the zero value.
-var errGone = errors.New("not found")
+var (
+	errGone    = errors.New("not found") // what seeOne makes of the zero value
+	errRevived = errors.New("redeemed, though it was void")
+)
 
 // seeOne sees a record that is the zero one where there is none.
 func seeOne[T any](see func(err error, right bool, what string), what string, got, want T, err error) {
@@ -313,7 +356,7 @@ func seeOne[T any](see func(err error, right bool, what string), what string, go
 }
 
 // exercise asks for every record. lost is what is "not found" though it was
-// stored, wrong is every other departure from the truth.
+// stored, and what lives though a ticket voided it; wrong is every other departure from the truth.
 func exercise(s *Store) (unavailable int, lost, wrong error) {
 	see := func(err error, right bool, what string) {
 		switch {
@@ -321,7 +364,7 @@ func exercise(s *Store) (unavailable int, lost, wrong error) {
 			unavailable++
 		case errors.Is(err, userpool.ErrPoolNotFound), errors.Is(err, userpool.ErrUserNotFound), errors.Is(err, ticket.ErrUnknown),
 			errors.Is(err, token.ErrSession), errors.Is(err, upload.ErrNotFound), errors.Is(err, userpool.ErrStateInvalid),
-			errors.Is(err, userpool.ErrCodeNone), errors.Is(err, errGone):
+			errors.Is(err, userpool.ErrCodeNone), errors.Is(err, errGone), errors.Is(err, errRevived):
 			lost = errors.Join(lost, fmt.Errorf("%s: %w", what, err))
 		case !right:
 			wrong = errors.Join(wrong, fmt.Errorf("%s: %v", what, err))
@@ -377,12 +420,13 @@ func exercise(s *Store) (unavailable int, lost, wrong error) {
 			see(err, revoked, "revocation "+id)
 		}
 	}
-	ok := make([]int, flipUsers)
-	errs := make([]error, 2*flipUsers)
-	together(2*flipUsers, func(i int) {
-		a := attempt(testTicket(fmt.Sprint("u", i/2), 1), fmt.Sprint("late-", i))
+	all := flipTickets()
+	ok := make([]int, len(all))
+	errs := make([]error, 2*len(all))
+	together(len(errs), func(i int) {
+		a := attempt(all[i/2].ticket(), fmt.Sprint("late-", i))
 		a.RevokeOnReplay = false
-		end := time.Now().Add(5 * time.Second)
+		end := time.Now().Add(2 * reopenEvery)
 		for {
 			errs[i] = second(s.RedeemTicket(ctx, a))
 			if !errors.Is(errs[i], errReopening) || time.Now().After(end) {
@@ -394,11 +438,22 @@ func exercise(s *Store) (unavailable int, lost, wrong error) {
 		if err == nil {
 			ok[i/2]++
 		}
-		see(err, err == nil || errors.Is(err, ticket.ErrRedeemed), fmt.Sprint("ticket ", i/2))
+		right := err == nil || errors.Is(err, ticket.ErrRedeemed)
+		if all[i/2].void() {
+			if err == nil {
+				err = errRevived
+			}
+			right = errors.Is(err, ticket.ErrVoid) || errors.Is(err, ticket.ErrRedeemed)
+		}
+		see(err, right, fmt.Sprintf("ticket %+v", all[i/2]))
 	}
 	for i, n := range ok {
-		if most := i % 2; n > most {
-			wrong = errors.Join(wrong, fmt.Errorf("ticket %d was redeemed %d times more, want %d at most", i, n, most))
+		most := 1
+		if all[i].redeemed() {
+			most = 0
+		}
+		if n > most {
+			wrong = errors.Join(wrong, fmt.Errorf("ticket %+v was redeemed %d times more, want %d at most", all[i], n, most))
 		}
 	}
 	return unavailable, lost, wrong
