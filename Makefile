@@ -91,7 +91,7 @@ fuzz-target:
 	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	  go test -run '^$$' -fuzz '^$(TARGET)$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 1 $(PKG) >"$$out" 2>&1 || \
 	  { grep -q 'context deadline exceeded' "$$out" && ! grep -q 'Failing input written' "$$out"; } || { cat "$$out"; exit 1; }; \
-	  echo "$(PKG) $(TARGET): $$(tail -n 1 "$$out")"
+	  echo "$(PKG) $(TARGET): $$(grep -o 'execs: [0-9]*' "$$out" | tail -n 1), no finds"
 
 crash:
 	go test -race -run TestKill -timeout 60m . -args -kill.rounds=100
