@@ -276,7 +276,7 @@ func (s *Store) SweepTickets(ctx context.Context, now time.Time, limit int) (int
 	var ended, sessions, unfinished, recipients, events [][]byte
 	var damaged error
 	err := s.view(func(t *tx) error {
-		kept := 0 // keys are in order of issue: those behind these have not ended either
+		kept := 0 // keys are in order of issue: behind so many hardly one has ended
 		c := t.Bucket([]byte(bucketTickets)).Cursor()
 		for k, _ := c.First(); k != nil && len(old) < limit && kept < lookBatch; k, _ = c.Next() {
 			key := ticket.Key(k)
